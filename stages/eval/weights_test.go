@@ -194,7 +194,7 @@ func TestWeightsImportRefuses(t *testing.T) {
 		"other":        {[]string{other, "--unverified"}, failure.Input, "serve no tap"},
 		"unknown":      {[]string{good}, failure.Input, "published"},
 		"a bad ref":    {[]string{good, "--ref", "../x"}, failure.Usage, "--ref"},
-		"no store":     {[]string{good, "--unverified"}, failure.Usage, "nothing serves the store"},
+		"no store":     {[]string{good, "--unverified"}, failure.Usage, "no gateway serves the store"},
 		"no file":      {nil, failure.Usage, "<file>"},
 	} {
 		code, stdout, stderr := eval(t, append([]string{"weights", "import"}, c.args...)...)
