@@ -15,7 +15,7 @@ import (
 // float32 preserves. If there are labels, the last column holds them, as class names if p.Classes is not nil.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	if len(columns) != p.D {
-		return fmt.Errorf("points of %d coordinates with %d columns", p.D, len(columns))
+		return fmt.Errorf("points have %d coordinates, but %d columns are given", p.D, len(columns))
 	}
 	out := csv.NewWriter(w)
 	record := make([]string, p.D, p.D+1)

@@ -22,7 +22,7 @@ type Mixture struct {
 	Components []Component `json:"components"`
 }
 
-// MaxCoordinate bounds means and standard deviations of mixtures, so that every point drawn is a finite float32.
+// MaxCoordinate bounds the means and standard deviations of mixtures so that every sampled point is a finite float32.
 const MaxCoordinate = 1e30
 
 // NewMixture validates the components and returns the mixture with normalised weights. Weights must be positive and
@@ -45,11 +45,11 @@ func NewMixture(components []Component) (*Mixture, error) {
 			return nil, fmt.Errorf("component %d has std %v, expected a number from 0 to %g", i, c.Std, MaxCoordinate)
 		}
 		if len(c.Mean) != d {
-			return nil, fmt.Errorf("component %d has a mean of %d dimensions, component 0 of %d", i, len(c.Mean), d)
+			return nil, fmt.Errorf("component %d has a mean of %d dimensions, expected %d as in component 0", i, len(c.Mean), d)
 		}
 		for j, m := range c.Mean {
 			if !(math.Abs(m) <= MaxCoordinate) {
-				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a number of at most %g",
+				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a magnitude of at most %g",
 					i, j, m, MaxCoordinate)
 			}
 		}
@@ -59,7 +59,7 @@ func NewMixture(components []Component) (*Mixture, error) {
 		return nil, fmt.Errorf("weights sum to %v", sum)
 	}
 	if math.Abs(sum-1) < 1e-12 {
-		sum = 1 // already normalised: keep the bits of a mixture that is written and read again
+		sum = 1 // already normalised: a mixture that is written and read again keeps its bits
 	}
 	m := &Mixture{Components: make([]Component, len(components))}
 	for i, c := range components {
@@ -98,7 +98,7 @@ func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []in
 		src.Normal64(z)
 		c := &m.Components[k]
 		for j := range d {
-			// The inner conversion forbids a fused multiply-add, which would give other bits on some machines.
+			// The inner conversion forbids a fused multiply-add, which would change the bits on some machines.
 			x[i*d+j] = float32(c.Mean[j] + float64(c.Std*z[j]))
 		}
 		component[i] = int64(k)
@@ -113,11 +113,11 @@ func (m *Mixture) pick(u float64) int {
 			return k
 		}
 	}
-	return len(m.Components) - 1 // the weights sum to one up to rounding
+	return len(m.Components) - 1 // rounding may leave the sum of the weights below one
 }
 
-// LogDensity returns log p(x) in nats for x [Dim], by log-sum-exp over the components. Components of zero std can make
-// the result -Inf or +Inf.
+// LogDensity returns log p(x) in nats for x [Dim], by log-sum-exp over the components. Components whose standard
+// deviation is zero can make the result -Inf or +Inf.
 func (m *Mixture) LogDensity(x []float64) float64 {
 	logs := make([]float64, len(m.Components))
 	best := math.Inf(-1)

@@ -20,10 +20,10 @@ const (
 	archiveLabels  = "arr_1"
 )
 
-// readNPZ reads a NumPy archive in the layout in which evaluators exchange samples. The samples are in arr_0, or in the
-// only array: images as integers of 0 to 255, [N, H, W, C] with 1 or 3 channels or [N, H, W], or points as [N, D]. The
-// optional arr_1 holds integer labels [N]; it is ignored unless labels is set. If the file is named *.npz, the set is
-// named after it.
+// readNPZ reads a NumPy archive in the layout that evaluation programs use to exchange samples. The samples are in
+// arr_0, or in the only array: either images, as integers from 0 to 255 with the shape [N, H, W, C] (1 or 3 channels)
+// or [N, H, W], or points, as floats [N, D]. The optional arr_1 holds integer labels [N]; it is ignored unless labels
+// is set. If the file is named *.npz, the set is named after it.
 func readNPZ(path string, labels bool) (s Set, err error) {
 	f, err := npz.Open(path)
 	if err != nil {
@@ -45,7 +45,7 @@ func readNPZ(path string, labels bool) (s Set, err error) {
 		case !errors.As(err, &missing):
 			return nil, err
 		case slices.Contains(missing.Names, npz.Mean):
-			return nil, invalid("it holds the statistics of features (mu, sigma), not samples")
+			return nil, invalid("it holds feature statistics (mu, sigma), not samples")
 		}
 		return nil, failure.New(failure.Input, "numpy.savez(FILE, samples) gives the array this name", "%w", err)
 	}
@@ -74,7 +74,7 @@ func npzImages(f *npz.File, array string, h *npz.Header, name string) (*Images, 
 	if len(s) == 3 && s[2] > 4 {
 		s = append(slices.Clone(s), 1)
 	}
-	const layout = "images are integers of 0 to 255, [N, H, W, C]"
+	const layout = "save images as integers from 0 to 255 with the shape [N, H, W, C]"
 	refuse := func(hint, format string, args ...any) error {
 		return failure.New(failure.Input, hint, "not a data set: array %s "+format, append([]any{array}, args...)...)
 	}
@@ -85,10 +85,10 @@ func npzImages(f *npz.File, array string, h *npz.Header, name string) (*Images, 
 		return nil, refuse(layout, "has shape %v, expected images as [N, H, W, C] with 1 or 3 channels, "+
 			"or points as [N, D]", h.Shape)
 	case h.Boolean():
-		return nil, refuse(layout, "holds booleans, expected pixels of 0 to 255")
+		return nil, refuse(layout, "holds booleans, expected pixels from 0 to 255")
 	case h.Float():
-		return nil, refuse("save (255 * array).round().astype('uint8') if its values are 0 to 1",
-			"holds %s, expected pixels as integers of 0 to 255", h.Dtype)
+		return nil, refuse("save (255 * array).round().astype('uint8') if its values range from 0 to 1",
+			"holds %s, expected pixels as integers from 0 to 255", h.Dtype)
 	}
 	pixels, _, err := npz.Read[uint8](f, array)
 	if err != nil {
@@ -99,7 +99,7 @@ func npzImages(f *npz.File, array string, h *npz.Header, name string) (*Images, 
 		pixels = make([]uint8, len(wide))
 		for i, v := range wide {
 			if pixels[i] = uint8(v); int64(pixels[i]) != v {
-				return nil, refuse(layout, "holds %d, expected pixels of 0 to 255", v)
+				return nil, refuse(layout, "holds %d, expected pixels from 0 to 255", v)
 			}
 		}
 	}
@@ -156,7 +156,7 @@ func npzLabelsOf(f *npz.File, n int) ([]int64, error) {
 		return nil, err
 	}
 	if !slices.Equal(h.Shape, []int{n}) && !slices.Equal(h.Shape, []int{n, 1}) {
-		hint := "save an archive of arr_0 alone, or with integer labels [N]"
+		hint := "save arr_0 alone, or integer labels of the shape [N]"
 		if len(h.Shape) == 2 && h.Shape[0] == n {
 			hint = "save labels.argmax(1) if each row marks one class"
 		}

@@ -129,7 +129,7 @@ func TestNPZRefusals(t *testing.T) {
 		want  string
 		write []func(z *npz.Writer) error
 	}{
-		{"expected pixels as integers of 0 to 255", []func(*npz.Writer) error{floats(2, 4, 4, 3)}},
+		{"expected pixels as integers from 0 to 255", []func(*npz.Writer) error{floats(2, 4, 4, 3)}},
 		{"has shape [2 3 8 8], expected images as [N, H, W, C]", []func(*npz.Writer) error{bytesOf("arr_0", 2, 3, 8, 8)}},
 		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 2, 8, 8, 4)}},
 		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 8, 8, 3)}},
@@ -142,7 +142,7 @@ func TestNPZRefusals(t *testing.T) {
 		{"row 0 holds NaN", []func(*npz.Writer) error{
 			func(z *npz.Writer) error { return npz.Add(z, "arr_0", []int{1, 1}, []float64{zero / zero}) },
 		}},
-		{"statistics of features", []func(*npz.Writer) error{
+		{"feature statistics", []func(*npz.Writer) error{
 			func(z *npz.Writer) error { return npz.Add(z, "mu", []int{1}, []float64{1}) },
 			func(z *npz.Writer) error { return npz.Add(z, "sigma", []int{1, 1}, []float64{1}) },
 		}},
@@ -237,7 +237,7 @@ func TestArchives(t *testing.T) {
 	for name, c := range map[string]struct{ want, hint string }{
 		"objects":   {"never loaded", ""},
 		"floats":    {"holds <f8, expected pixels", "(255 * array).round()"},
-		"signed":    {"holds -128, expected pixels of 0 to 255", ""},
+		"signed":    {"holds -128, expected pixels from 0 to 255", ""},
 		"one-image": {"has shape [4 5 3]", ""},
 		"flat":      {"holds |u1 of shape [3 60]", "[N, H, W, C]"},
 		"complex":   {"unsupported element type", ""},

@@ -98,7 +98,7 @@ func TestFromTableRefuses(t *testing.T) {
 		"classes not JSON": {[]tensorfile.Column{image}, map[string]string{MetaClasses: `a,b`}, "list of names"},
 		"mixture of another dimension": {
 			[]tensorfile.Column{point},
-			map[string]string{MetaMixture: `{"components":[{"weight":1,"mean":[1,2],"std":1}]}`}, "mixture of 2",
+			map[string]string{MetaMixture: `{"components":[{"weight":1,"mean":[1,2],"std":1}]}`}, "mixture has 2",
 		},
 		"invalid mixture": {
 			[]tensorfile.Column{point},
@@ -190,7 +190,8 @@ func TestLogDensity(t *testing.T) {
 	}
 }
 
-// TestMixtureSample compares the moments of each component's points with its parameters, at five standard errors.
+// TestMixtureSample compares the moments of each component's points with its parameters, to within five standard
+// errors.
 func TestMixtureSample(t *testing.T) {
 	m, err := NewMixture([]Component{{1, []float64{-1, 0, 2}, 0.3}, {3, []float64{1, 0.5, -2}, 0.7}})
 	if err != nil {

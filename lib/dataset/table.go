@@ -73,7 +73,7 @@ func mustJSON(v any) string {
 // Read reads the file at path as a set: a tensor file, or a NumPy archive (.npz) in the layout of WriteNPZ.
 func Read(path string) (Set, error) { return read(path, true) }
 
-// ReadUnlabelled is Read, but ignores the labels of a NumPy archive, so that unusable labels are no error.
+// ReadUnlabelled is like Read but ignores the labels of a NumPy archive. Unusable labels are then not an error.
 func ReadUnlabelled(path string) (Set, error) { return read(path, false) }
 
 func read(path string, labels bool) (s Set, err error) {
@@ -179,7 +179,7 @@ func pointsOf(t *tensorfile.Table, c *tensorfile.Column, labels []int64, classes
 			return nil, invalid("metadata %q: %w", MetaMixture, err)
 		}
 		if s.Mixture.Dim() != s.D {
-			return nil, invalid("points of %d dimensions with a mixture of %d", s.D, s.Mixture.Dim())
+			return nil, invalid("the points have %d dimensions, but their mixture has %d", s.D, s.Mixture.Dim())
 		}
 	}
 	if s.Columns, err = columnsOf(t, s.D); err != nil {
@@ -198,7 +198,7 @@ func columnsOf(t *tensorfile.Table, d int) (columns []Column, err error) {
 		return nil, invalid("metadata %q: %w", MetaColumns, err)
 	}
 	if len(columns) != d {
-		return nil, invalid("points of %d dimensions with %d columns", d, len(columns))
+		return nil, invalid("the points have %d dimensions, but their metadata describe %d columns", d, len(columns))
 	}
 	for _, c := range columns {
 		if c.Name == "" || !(c.Std > 0) {

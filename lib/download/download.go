@@ -35,10 +35,10 @@ type File struct {
 
 	part        *os.File
 	size, total int64    // bytes of the content: so far, and when complete
-	version     []string // ETag of the content so far, if known: parts of two versions are not mixed
+	version     []string // ETag of the content so far, if known; it prevents mixing parts of two versions
 }
 
-const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or get the file in another way"
+const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or obtain the file some other way"
 
 // Tests shorten both: the wait before the first retry, and the time without data after which a request is repeated.
 var firstWait, maxSilence = time.Second, time.Minute
@@ -49,7 +49,7 @@ func (f *File) Get(ctx context.Context) (err error) {
 	lock := flock.New(part, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
 	if locked, err := lock.TryLock(); !locked {
 		err = cmp.Or(err, errors.New("another process is downloading it"))
-		return failure.New(failure.Usage, "wait, or name another file that can be written", "%s: %w", part, err)
+		return failure.New(failure.Usage, "wait, or name another file that is writable", "%s: %w", part, err)
 	}
 	defer lock.Close()
 	if f.part, err = os.OpenFile(part, os.O_RDWR|os.O_APPEND, 0); err != nil {
@@ -72,7 +72,7 @@ func (f *File) verify() error {
 	h := map[string]hash.Hash{"sha256": sha256.New(), "md5": md5.New()}[kind]
 	_, err := io.Copy(h, io.NewSectionReader(f.part, 0, 1<<62))
 	if got := fmt.Sprintf("%x", h.Sum(nil)); err == nil && got != want {
-		return failure.New(failure.Integrity, "the content was removed; try again, or another address",
+		return failure.New(failure.Integrity, "the downloaded content was removed; try again, or use another address",
 			"%s sent content with the %s digest %s, expected %s", f.URL, kind, got, want)
 	}
 	return err
@@ -82,7 +82,7 @@ func (f *File) verify() error {
 // increases the waits, obeys Retry-After and gives up after five attempts. The count starts again whenever content
 // arrives.
 func (f *File) transfer(ctx context.Context) error {
-	client := retryablehttp.NewClient() // it uses the proxies of the environment
+	client := retryablehttp.NewClient() // it uses the proxies set in the environment
 	transport := client.HTTPClient.Transport.(*http.Transport)
 	transport.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	transport.ResponseHeaderTimeout = maxSilence
@@ -103,8 +103,8 @@ func (f *File) transfer(ctx context.Context) error {
 	return failure.Default(failure.Input, hint, cmp.Or(context.Cause(ctx), err))
 }
 
-// prepare makes the request ask for the missing content, or for everything if the server has another version in the
-// meantime.
+// prepare makes the request ask for the missing content, or for everything if the server has a different version by
+// now.
 func (f *File) prepare(_ retryablehttp.Logger, req *http.Request, _ int) {
 	f.size, req.Header = 0, http.Header{"User-Agent": {"vapo"}, "Accept-Encoding": {"identity"}}
 	if info, err := f.part.Stat(); err == nil && info.Size() > 0 {
@@ -129,7 +129,7 @@ func (f *File) receive(res *http.Response) (err error) {
 	return cmp.Or(err, copyErr)
 }
 
-// Write appends to the content. It is exported only because Get copies to the File.
+// Write appends to the content. It is exported only because io.Copy writes to the File.
 func (f *File) Write(p []byte) (int, error) {
 	n, err := f.part.Write(p)
 	f.size += int64(n)

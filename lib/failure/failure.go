@@ -28,8 +28,8 @@ const (
 	Numeric    Class = 6
 	Resources  Class = 7
 	Busy       Class = 8
-	Changed    Class = 10  // a success, see the table
-	Timeout    Class = 124 // as of timeout(1)
+	Changed    Class = 10  // a success; see the table
+	Timeout    Class = 124 // as in timeout(1)
 	Terminated Class = 143
 )
 

@@ -329,11 +329,12 @@ func TestFoldersOfAnything(t *testing.T) {
 	}
 	warnings := strings.Join(s.Warnings, "\n")
 	for _, want := range []string{
-		"folder " + all + ": 2 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out; " +
-			"the first is deep/photo.heic",
+		"folder " + all + ": 2 files were left out because their names are not those of PNG, JPEG, GIF, BMP or WebP images" +
+			"; the first is deep/photo.heic",
 		"folder " + all + ": 1 link or special file was left out: lost.png",
 		"folder " + all + ": 1 file was left out because the stage sample writes its overview under this name",
-		"archive " + packed.Name() + ": 2 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out",
+		"archive " + packed.Name() + ": 2 files were left out because their names are not those of PNG, JPEG, GIF, " +
+			"BMP or WebP images",
 	} {
 		if !strings.Contains(warnings, want) {
 			t.Errorf("no warning %q in\n%s", want, warnings)

@@ -137,7 +137,7 @@ func TestOwnWarnings(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
-	const skipped = "1 file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out: notes.txt"
+	const skipped = "1 file was left out because its name is not that of a PNG, JPEG, GIF, BMP or WebP image: notes.txt"
 	const broken = "1 broken image was left out: even/00.png: damaged or truncated"
 	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
 		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {
@@ -171,7 +171,8 @@ func TestOwnPhotos(t *testing.T) {
 	}
 	path := writeFiles(t, files)
 	_, m := mustPrep(t, "--source=images", "--path="+path)
-	const want = "21 photos have an orientation other than upright, which only --exif-rotate applies; the first is "
+	const want = "21 photos are not upright according to their Exif data, and were not turned (see --exif-rotate); " +
+		"the first is "
 	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], want) {
 		t.Errorf("warnings %q", m.Warnings)
 	}

@@ -15,7 +15,7 @@ import (
 
 // archiveHint is the hint for an archive in a format that is not supported.
 const archiveHint = "unpack it and give the folder; only zip files and tar archives (plain, .gz, .bz2, .xz or .zst) " +
-	"are read as they are"
+	"can be read without unpacking"
 
 const archiveFormats = "a zip file or a tar archive"
 
@@ -68,10 +68,10 @@ func (c *collection) otherFormat(head []byte, outer string) error {
 	case format == "web page":
 		return fileError("the download failed; get the file again", c.path, "format", "an archive", "a web page")
 	case outer != "":
-		return fileError("decompress it, and give what comes out", c.path, "format",
+		return fileError("decompress it, and give the resulting file", c.path, "format",
 			"a tar archive in the "+outer+" file", "another format, %s", format)
 	case picture.Named("x." + strings.ToLower(format)):
-		return fileError("give the folder of the image", c.path, "format", archiveFormats, "one image")
+		return fileError("give the folder that holds the image", c.path, "format", archiveFormats, "one image")
 	}
 	return fileError(archiveHint, c.path, "format", archiveFormats, "another format, %s", format)
 }
@@ -109,12 +109,12 @@ func (c *collection) listCompressed(
 			members, err = c.listTar(section, func() int64 { return offset(section) })
 		}
 	default:
-		c.data = nil // there is nothing to read the images from
+		c.data = nil // no copy of the decompressed archive is kept, so images cannot be read
 		members, err = c.listTar(whole, func() int64 { return 0 })
 	}
 	if errors.Is(err, errBomb) {
 		return nil, fileError("unpack it, if you trust it, and give the folder", c.path, "archive",
-			fmt.Sprintf("at most %d bytes uncompressed, %d times its size and %d", limit, maxRatio, maxSlack), "more")
+			fmt.Sprintf("at most %d bytes uncompressed (%d times its size, plus %d)", limit, maxRatio, maxSlack), "more")
 	}
 	return members, err
 }
@@ -141,10 +141,10 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpack copies in to a temporary file. The file is unlinked at once, so it disappears when the process ends, however
-// that happens. With the error errTrailing, the file is valid too.
+// unpack copies in to a temporary file. The file is unlinked at once, so it disappears when the process ends, even if
+// the process is killed. If the error is errTrailing, the returned file is valid too.
 func unpack(in io.Reader) (*os.File, error) {
-	const hint = "set TMPDIR to a directory with room for the decompressed archive, or unpack it and give the folder"
+	const hint = "set TMPDIR to a directory that can hold the decompressed archive, or unpack it and give the folder"
 	file, err := os.CreateTemp("", "vapo-tar-")
 	if err != nil {
 		return nil, failure.New(failure.Resources, hint, "decompressing: %w", err)

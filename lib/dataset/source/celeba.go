@@ -26,7 +26,7 @@ const (
 	celebaPartition  = "list_eval_partition.txt"
 	maxPartitionFile = 64 << 20 // bytes; the published list has 2.8 million
 	celebaHint       = "download img_align_celeba.zip and list_eval_partition.txt " +
-		"(mmlab.ie.cuhk.edu.hk/projects/CelebA.html) and give the archive, or the folder it unpacks to, as path"
+		"(mmlab.ie.cuhk.edu.hk/projects/CelebA.html) and give the archive, or the folder it unpacks to, as --path"
 )
 
 // The usual preprocessing of CelebA for generative models: crop the central 140x140 pixels, then resize them to 64x64.
@@ -97,7 +97,7 @@ func (f *ImageFiles) openCelebA(ctx context.Context) ([]part, error) {
 	parts := []part{{"train", indices[0], f.opt.Train}, {"test", indices[2], f.opt.Test}}
 	for _, p := range parts {
 		if len(p.indices) == 0 {
-			return nil, fileError("mark training (0) and test images (2) in list_eval_partition.txt beside the images",
+			return nil, fileError("mark training (0) and test images (2) in list_eval_partition.txt next to the images",
 				images, p.name+" images", "one or more", "none of %d", len(f.c.images))
 		}
 	}
@@ -126,10 +126,9 @@ func readPartition(path string) ([]byte, File, error) {
 
 // checkCelebA returns an error unless the collection has each image number of the published set exactly once.
 func (c *collection) checkCelebA() error {
-	const option = "(to read a part of it: --no-verify)"
 	if len(c.images) != celebaImages {
 		return fileError("get the whole archive, or give --no-verify to read a part of it", c.path, "images",
-			fmt.Sprintf("%d of the published celeba %s", celebaImages, option), "%d", len(c.images))
+			fmt.Sprintf("the %d of the published celeba", celebaImages), "%d", len(c.images))
 	}
 	seen := make([]bool, celebaImages+1)
 	for i, name := range c.names() {
@@ -138,7 +137,8 @@ func (c *collection) checkCelebA() error {
 			return err
 		}
 		if seen[n] {
-			return fileError("remove one of the two", c.file(i), "number", "a new one "+option, "%d again", n)
+			return fileError("remove one of the two, or give --no-verify", c.file(i), "number",
+				"one that no other image has", "%d a second time", n)
 		}
 		seen[n] = true
 	}
@@ -149,7 +149,7 @@ func celebaNumber(file, base string) (int, error) {
 	digits := strings.TrimSuffix(base, path.Ext(base))
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 1 || n > celebaImages || len(digits) != 6 {
-		return 0, fileError("remove it, or name the splits of all images in "+celebaPartition, file, "name",
+		return 0, fileError("remove it, or list the split of every image in "+celebaPartition, file, "name",
 			fmt.Sprintf("000001.jpg to %d.jpg", celebaImages), "%q", base)
 	}
 	return n, nil
@@ -178,7 +178,7 @@ func celebaSplit(file, base string, list map[string]int) (int, error) {
 }
 
 // DecodePartition reads CelebA's list_eval_partition.txt. Each line has a file name and 0 (train), 1 (valid) or 2
-// (test). name is the name of the list in errors.
+// (test). name is the list's file name, for errors.
 func DecodePartition(name string, data []byte) (map[string]int, error) {
 	list := map[string]int{}
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -192,7 +192,7 @@ func DecodePartition(name string, data []byte) (map[string]int, error) {
 			return nil, fileError(listHint, name, line, "a file name and 0, 1 or 2", "%.100q", lines.Text())
 		}
 		if _, twice := list[fields[0]]; twice {
-			return nil, fileError(listHint, name, line, "a new name", "%q again", fields[0])
+			return nil, fileError(listHint, name, line, "a name that no earlier line has", "%q again", fields[0])
 		}
 		list[fields[0]] = int(fields[1][0] - '0')
 	}

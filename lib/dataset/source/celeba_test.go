@@ -65,7 +65,7 @@ func TestCelebA(t *testing.T) {
 		}
 	}
 	if d, err := Digest("celeba", dir); err != nil || d == bare {
-		t.Errorf("the list is no part of the digest (%v)", err)
+		t.Errorf("the digest does not cover the list (%v)", err)
 	}
 	files[celebaPartition] = files[celebaPartition][:len("000001.jpg 2\n")*3]
 	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)})
@@ -84,7 +84,8 @@ func TestCelebA(t *testing.T) {
 	}
 }
 
-// TestCelebAWhole checks the sizes of the published splits by the numbers of all images, without reading a file.
+// TestCelebAWhole assigns every published image number to a split and checks the sizes of the splits, without reading a
+// file.
 func TestCelebAWhole(t *testing.T) {
 	c := &collection{path: "x"}
 	counts := make([]int, 3)
@@ -105,7 +106,7 @@ func TestCelebAWhole(t *testing.T) {
 	}
 	c.images[7] = c.images[8]
 	if err := c.checkCelebA(); err == nil {
-		t.Error("a number met twice is accepted")
+		t.Error("a duplicate number is accepted")
 	}
 }
 

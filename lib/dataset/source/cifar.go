@@ -33,7 +33,7 @@ const (
 )
 
 const cifarHint = "download CIFAR-10 (cifar-10-binary.tar.gz, or cifar-10-python.tar.gz with the same content) " +
-	"and give the archive, or the directory it unpacks to, as path"
+	"and give the archive, or the directory it unpacks to, as --path"
 
 // cifarBatches lists the members of the archive that hold records, training batches first.
 var cifarBatches = []string{
@@ -84,12 +84,12 @@ func locateCIFAR(where string) ([]string, error) {
 			return files, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: neither %s nor %s: %w", where, cifarBatches[0],
+	return nil, fmt.Errorf("%s contains neither %s nor %s: %w", where, cifarBatches[0],
 		strings.TrimSuffix(cifarBatches[0], cifarExt), fs.ErrNotExist)
 }
 
 // DecodeCIFAR reads a batch file of CIFAR-10's binary version: 1 to 10,000 records and nothing else. pixels is [n, 3,
-// 32, 32], labels is [n]. name is the name of the file in errors.
+// 32, 32], labels is [n]. name is the file name, for errors.
 func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err error) {
 	record := make([]byte, cifarRecord)
 	var raw []uint8
@@ -112,7 +112,7 @@ func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err 
 	}
 }
 
-// maxCIFARPickle bounds a batch of the Python version; the published ones have 31 MB.
+// maxCIFARPickle bounds a batch of the Python version; the published ones are 31 MB in size.
 const maxCIFARPickle = 64 << 20
 
 // DecodeCIFARPickle reads a batch file of CIFAR-10's Python version: a pickled dictionary with the array data, [n,
@@ -131,7 +131,7 @@ func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64
 	case failure.ClassOf(err) == failure.Input: // it is truncated
 		return nil, nil, fmt.Errorf("%s: pickle: %w", name, err)
 	case err != nil:
-		return nil, nil, fileError(hint, name, "pickle", "a dictionary of NumPy's arrays", "another (%v)", err)
+		return nil, nil, fileError(hint, name, "pickle", "a dictionary of NumPy arrays", "something else (%v)", err)
 	}
 	data, ok := dict["data"].(*torchfile.Array)
 	list, ok2 := dict["labels"].([]int)
@@ -148,7 +148,7 @@ func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64
 	for i, label := range list {
 		small[i] = uint8(min(max(label, 0), 255))
 		if label < 0 {
-			small[i] = 255 // a value that widenLabels refuses
+			small[i] = 255 // a value that widenLabels rejects
 		}
 	}
 	labels, err = widenLabels(name, small, len(cifar10.classes))
@@ -256,7 +256,7 @@ func (l *loader) decodeCIFARArchive(name string, r io.Reader) (train, test *data
 			return nil, nil, damaged(name, err)
 		}
 	}
-	// Read the rest of the compressed data after the tar archive: their last bytes are the checksum.
+	// Read the compressed data beyond the tar archive to their end, where the checksum is.
 	if _, err := io.Copy(io.Discard, bounded); err != nil && !errors.Is(err, errTrailing) {
 		return nil, nil, damaged(name, err)
 	}

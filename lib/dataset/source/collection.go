@@ -27,7 +27,7 @@ var (
 	maxName        = 1 << 12 // bytes in a file name
 	maxFile  int64 = 1 << 30 // bytes in an image file; a BMP of picture.MaxPixels takes up to 2/3 of it
 	maxSlack int64 = 1 << 30 // a compressed tar archive may expand to maxSlack bytes plus maxRatio times
-	maxRatio int64 = 100     // its size; images hardly shrink, but decompression bombs do
+	maxRatio int64 = 100     // its size; images hardly compress, but decompression bombs do
 )
 
 // collection lists the image files of a folder, a zip file or a tar archive, sorted by path. Files are read into memory
@@ -63,11 +63,11 @@ type entry struct {
 	size   int64  // in bytes; 0 if unknown
 
 	offset int64     // in a tar archive: position of the data, or see nth
-	nth    int       // if not 0, the member is the nth one from offset, which is the position of a header
+	nth    int       // if not 0, offset is the position of a header, and the member is the nth from there
 	zip    *zip.File // in a zip file
 }
 
-// kind is what an entry is.
+// kind is the type of an entry.
 type kind uint8
 
 const (
@@ -78,8 +78,8 @@ const (
 	special
 )
 
-// openCollection lists the images of a folder or archive. Names that are not UTF-8 are in the given encoding, which may
-// be nil if it is unknown. If wanted is false, the images cannot be read, which saves decompressing them.
+// openCollection lists the images of a folder or archive. names is the encoding of names that are not UTF-8; nil means
+// unknown. If wanted is false, only the list is available; this saves keeping a decompressed copy of the archive.
 func openCollection(
 	ctx context.Context, path string, names encoding.Encoding, wanted bool,
 ) (c *collection, err error) {
@@ -256,7 +256,7 @@ func (c *collection) listFolder() error {
 }
 
 // each reads the images with the given indices. For each image, in order, it calls give with the bytes of the file or
-// with the error of reading them. It stops at the first error that give returns.
+// with the error that occurred while reading them. It stops at the first error that give returns.
 func (c *collection) each(ctx context.Context, indices []int, give func(i int, data []byte, err error) error) error {
 	for _, i := range indices {
 		if ctx.Err() != nil {

@@ -20,7 +20,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// maxWindow bounds the memory in bytes that a compressed file may ask for. xz -9 and zstd --long accept as much.
+// maxWindow bounds the memory in bytes that a compressed file may ask for. It suffices for files written by xz -9 and
+// zstd --long.
 const maxWindow = 128 << 20
 
 // errTrailing reports bytes after the end of compressed data.
@@ -73,7 +74,7 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return n, &decodeError{d.format, err}
 }
 
-// decodeError is an error of decompression, or of reading the compressed data.
+// decodeError is a failure to decompress data or to read the compressed data.
 type decodeError struct {
 	format string
 	err    error
@@ -161,7 +162,7 @@ var formats = []struct{ magic, name string }{
 // formatOf names the format of a file that begins with head, or returns "".
 func formatOf(head []byte) string {
 	if len(head) >= 4 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18" {
-		return "Zstandard" // pzstd begins with such a frame, which has no data
+		return "Zstandard" // files written by pzstd begin with such a frame, which holds no data
 	}
 	for _, f := range formats {
 		if strings.HasPrefix(string(head), f.magic) {
@@ -183,7 +184,7 @@ func damaged(path string, err error) error {
 	case failure.ClassOf(err) != failure.Bug: // it names the file already
 		return err
 	case errors.Is(err, errTrailing):
-		return fileError("decompress the file, and look for what was lost or added", path, "content",
+		return fileError("decompress the file, and check whether data were lost or added", path, "content",
 			"nothing after the compressed data", "other bytes")
 	case errors.Is(err, xz.ErrMemlimit), errors.Is(err, zstd.ErrWindowSizeExceeded),
 		errors.Is(err, zstd.ErrDecoderSizeExceeded):

@@ -47,7 +47,7 @@ type LoadedCSV struct {
 
 const maxLabels = 10000 // a column with more distinct values is not a label
 
-const csvHint = "give a table as text (CSV), plain or compressed, as path"
+const csvHint = "give a table as text (CSV), plain or compressed, as --path"
 
 // LoadCSV reads a table (RFC 4180, or with another delimiter) as points. The file may be compressed, or be the only
 // table in a zip file. LoadCSV standardises each column by the mean and standard deviation of the training rows and
@@ -138,7 +138,7 @@ func decodeTable(r io.ReaderAt, size int64, opt CSVOptions) (*table, error) {
 	bounded := &io.LimitedReader{R: plain, N: maxDecoded}
 	t, err := decodeCSV(bounded, opt)
 	if bounded.N <= 0 {
-		return nil, fileError("keep the columns and rows that are needed", opt.Path, "table",
+		return nil, fileError("keep only the columns and rows that you need", opt.Path, "table",
 			fmt.Sprintf("at most %d bytes uncompressed", maxDecoded), "more")
 	}
 	return t, err
@@ -155,7 +155,7 @@ func onlyTable(r io.ReaderAt, size int64, path string) (io.Reader, error) {
 		if f.Name == "[Content_Types].xml" || f.Name == "mimetype" {
 			return nil, fileError("save the sheet as CSV", path, "format", "a CSV file", "a spreadsheet")
 		}
-		if f.Mode().IsRegular() && !strings.HasPrefix(f.Name, "__MACOSX/") { // which holds the Finder's attributes
+		if f.Mode().IsRegular() && !strings.HasPrefix(f.Name, "__MACOSX/") { // __MACOSX/ holds attributes that macOS adds
 			files = append(files, f)
 		}
 	}
@@ -263,9 +263,9 @@ func csvError(path string, err error, what string) error {
 	switch {
 	case errors.As(err, &pe):
 		where := fmt.Sprintf("line %d, character %d", pe.Line, max(pe.Column, 1))
-		hint := "quote cells with quotes, and double the quotes in them, as in RFC 4180"
+		hint := "put quotes around cells that contain quotes, and double the inner quotes, as in RFC 4180"
 		if errors.Is(pe, csv.ErrFieldCount) {
-			hint = "fix that line, or give the --delimiter between the cells"
+			hint = "fix that line, or give the --delimiter that separates the cells"
 		}
 		return fileError(hint, path, where, what+" as in RFC 4180", "%v", pe.Err)
 	case errors.Is(err, io.EOF):

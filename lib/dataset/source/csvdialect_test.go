@@ -204,7 +204,7 @@ func TestCSVQuirks(t *testing.T) {
 	}
 	unnamed := csvFile(t, "Unnamed: 0,a\n0,1\n1,2\n")
 	table, err := decode(t, unnamed, CSVOptions{Path: unnamed})
-	if err != nil || len(table.warnings) != 1 || !strings.Contains(table.warnings[0], "--columns leaves it out") {
+	if err != nil || len(table.warnings) != 1 || !strings.Contains(table.warnings[0], "use --columns to leave it out") {
 		t.Errorf("an index of pandas: %+v (%v)", table, err)
 	}
 	for text, hint := range map[string]string{

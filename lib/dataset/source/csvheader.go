@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-const encodingHint = "--encoding says how the text is encoded, for example latin1"
+const encodingHint = "give the encoding of the text with --encoding, for example --encoding=latin1"
 
 // columnError reports a column that cannot be used.
 func columnError(path, what, want, format string, args ...any) error {
@@ -59,19 +59,19 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		for i, name := range header {
 			if i == 0 && name == "" && len(header) > 1 { // pandas and R write row numbers in such a column
 				t.warnings = append(t.warnings, "the first column has no name, like the index that pandas writes, "+
-					"and was left out; --columns chooses the columns")
+					"and was left out; use --columns to read it")
 			} else if i != label {
 				t.columns = append(t.columns, name)
 				if strings.HasPrefix(name, "Unnamed: ") {
 					t.warnings = append(t.warnings, fmt.Sprintf("column %q has the name that pandas gives to an index; "+
-						"--columns leaves it out", name))
+						"use --columns to leave it out", name))
 				}
 			}
 		}
 	}
 	for _, name := range t.columns {
 		if name == "" {
-			return nil, 0, fileError("--columns chooses the columns to read", t.path,
+			return nil, 0, fileError("choose the columns to read with --columns", t.path,
 				fmt.Sprintf("header, column %d", slices.Index(header, name)+1), "a name", "none")
 		}
 		i, err := find(name)
@@ -80,9 +80,9 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		}
 		switch {
 		case i == label:
-			return nil, 0, columnError(t.path, "columns", "others than the label", "%q", name)
+			return nil, 0, columnError(t.path, "columns", "columns other than the label", "%q", name)
 		case slices.Contains(from, i):
-			return nil, 0, columnError(t.path, "columns", "each one once", "%q twice", name)
+			return nil, 0, columnError(t.path, "columns", "each column once", "%q twice", name)
 		case !utf8.ValidString(name):
 			return nil, 0, fileError(encodingHint, t.path, fmt.Sprintf("name of column %d", i+1), "text in UTF-8",
 				"%q", name)
@@ -90,7 +90,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		from = append(from, i)
 	}
 	if len(from) == 0 {
-		return nil, 0, columnError(t.path, "columns", "one or more of numbers", "none")
+		return nil, 0, columnError(t.path, "columns", "at least one column of numbers", "none")
 	}
 	return from, label, nil
 }
@@ -102,15 +102,15 @@ func (t *table) unknown(name string, header []string) error {
 	case slices.ContainsFunc(header, func(h string) bool { return !utf8.ValidString(h) }):
 		hint = encodingHint
 	case len(header) == 1:
-		hint = "--delimiter says what is between the cells"
+		hint = "give the character that separates the cells with --delimiter"
 	case slices.ContainsFunc(header, isNumber):
 		hint = noHeaderHint
 	}
 	return fileError(hint, t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
 }
 
-const noHeaderHint = "give --no-header if the file does not name its columns, which are then x1, x2, …; " +
-	"give --columns if these are the names"
+const noHeaderHint = "give --no-header if the file does not name its columns, which are then called x1, x2, …; " +
+	"give --columns if line 1 does hold the names"
 
 // checkHeader returns an error if the first line looks like data: if it contains a number with a fraction or a sign, or
 // if the name of every numeric column is a number.

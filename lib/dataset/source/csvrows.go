@@ -95,7 +95,7 @@ func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err erro
 // delimitedRows reads a table with a delimiter. Rows may end with one delimiter more than the header.
 type delimitedRows struct {
 	*csv.Reader
-	width int // of the first row
+	width int // number of cells in the first row
 }
 
 func (d *delimitedRows) Read() ([]string, error) {
@@ -181,7 +181,7 @@ func guessDelimiter(sample []byte, whole bool) rune {
 	return best
 }
 
-// crLines replaces the line ends of classic Mac OS, carriage returns, by line feeds.
+// crLines replaces carriage returns, the line ends of classic Mac OS, with line feeds.
 type crLines struct{ r io.Reader }
 
 func (c *crLines) Read(p []byte) (int, error) {
@@ -200,7 +200,7 @@ type blankRows struct {
 	line   int
 	text   string
 	fields []string
-	width  int // of the first row
+	width  int // number of cells in the first row
 }
 
 func (b *blankRows) Read() ([]string, error) {

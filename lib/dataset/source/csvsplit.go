@@ -56,7 +56,7 @@ func (t *table) points(split string, rows []int, columns []dataset.Column, class
 			v := float32((t.rows[r*d+j] - c.Mean) / c.Std)
 			if math.IsInf(float64(v), 0) {
 				return nil, columnError(t.path, "column "+c.Name,
-					fmt.Sprintf("values near the training rows, %g with deviation %g", c.Mean, c.Std),
+					fmt.Sprintf("values near those of the training rows (mean %g, standard deviation %g)", c.Mean, c.Std),
 					"%g in the %s split", t.rows[r*d+j], split)
 			}
 			p.X = append(p.X, v)
@@ -88,7 +88,7 @@ func (t *table) moments(rows []int) ([]dataset.Column, error) {
 		}
 		c.Std = math.Sqrt(c.Std / float64(len(rows)))
 		if low == high || !(c.Std > 0) {
-			return nil, fileError("choose the --columns without it", t.path, "column "+c.Name, "values that differ",
+			return nil, fileError("leave it out with --columns", t.path, "column "+c.Name, "values that differ",
 				"%g in all %d training rows", low, len(rows))
 		}
 	}

@@ -60,7 +60,7 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 		}
 		if d.im.H != b.set.H || d.im.W != b.set.W {
 			return fileError("give a --size", f.c.file(d.i), "image size",
-				fmt.Sprintf("%dx%d pixels as the first one, or a size to bring all to", b.set.W, b.set.H),
+				fmt.Sprintf("%dx%d pixels like the first image, or a size to which all images are resized", b.set.W, b.set.H),
 				"%dx%d", d.im.W, d.im.H)
 		}
 		label := int64(0)
@@ -86,8 +86,8 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 	return b.flush()
 }
 
-// leaveOut counts a broken image. It returns an error instead without SkipBroken, and also if memory does not suffice
-// for the image, because the content of a data set must not depend on the machine.
+// leaveOut counts a broken image if SkipBroken is set; otherwise it returns an error. It also returns an error if there
+// is not enough memory for the image, because the content of a data set must not depend on the machine.
 func (f *ImageFiles) leaveOut(d imageItem) error {
 	if !f.opt.SkipBroken || failure.ClassOf(d.err) == failure.Resources {
 		return brokenError(f.c.file(d.i), orSkip, d.err)
@@ -100,7 +100,7 @@ func (f *ImageFiles) leaveOut(d imageItem) error {
 }
 
 func (f *ImageFiles) noneSound(what string, indices []int) error {
-	return fileError("without --skip-broken, the error says what is wrong with the first", f.opt.Path, what,
+	return fileError("run without --skip-broken to see what is wrong with the first one", f.opt.Path, what,
 		"an intact one", "%d broken ones", len(indices))
 }
 
@@ -131,7 +131,7 @@ func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Imag
 		return nil, err
 	case im.H > MaxEdge || im.W > MaxEdge:
 		return nil, fileError("give a --size", f.opt.Path, "images",
-			fmt.Sprintf("at most %dx%d pixels, or a size to bring them to", MaxEdge, MaxEdge), "%dx%d", im.W, im.H)
+			fmt.Sprintf("at most %dx%d pixels, or a size to which they are resized", MaxEdge, MaxEdge), "%dx%d", im.W, im.H)
 	}
 	return im, nil
 }

@@ -32,8 +32,8 @@ func newRoom(limit int64) *room {
 	return &room{limit, budget, semaphore.NewWeighted(budget)}
 }
 
-// take waits until there is room for an image file and for its pixels. The caller must call leave once it has released
-// both.
+// take waits until enough memory is free for an image file and for its pixels. The caller must call leave once it has
+// released both.
 func (r *room) take(ctx context.Context, file string, data []byte, rotate bool) (
 	info *picture.Info, leave func(), err error) {
 	if info, err = picture.Inspect(data); err != nil {

@@ -48,7 +48,7 @@ func blankJPEG(w, h int, progressive bool) []byte {
 }
 
 // TestPhotoMemory: a process that reads photos of 100 megapixels stays below its limit, although its processors could
-// decode several at a time. It runs itself as the process.
+// decode several at a time. The test runs its own binary as that process.
 func TestPhotoMemory(t *testing.T) {
 	const limit = 640 << 20 // one photo takes 300 MB
 	if dir := os.Getenv("VAPO_TEST_PHOTOS"); dir != "" {

@@ -68,8 +68,8 @@ func (c *collection) checkUnchanged() error {
 		return err
 	}
 	if info.Size() != c.size || !info.ModTime().Equal(c.changed) {
-		return checksumError(changedHint, c.path, "the archive", "that of when it was opened",
-			"another, of a file that changed while it was read")
+		return checksumError(changedHint, c.path, "the archive", "the one at the time of opening",
+			"another one, because the file changed while it was read")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type remote struct{ base, name, md5 string }
 
 const cifarArchiveName = "cifar-10-binary.tar.gz"
 
-// maxRemote is the largest size of a download, in bytes. The largest published file has 170 MB.
+// maxRemote is the largest size of a download, in bytes. The largest published file is 170 MB in size.
 const maxRemote = 256 << 20
 
 // idxFiles describes the four files of the MNIST family. md5 is in the order of locateIDX.
@@ -82,7 +82,7 @@ func Fetch(
 		err = os.MkdirAll(dir, 0o755)
 	}
 	if err != nil {
-		return failure.New(failure.Usage, p.hint, "dataset %s: nowhere to download to: %w", source, err)
+		return failure.New(failure.Usage, p.hint, "dataset %s: there is no directory to download to: %w", source, err)
 	}
 	for _, r := range p.remote {
 		path := filepath.Join(dir, r.name)

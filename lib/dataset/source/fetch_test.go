@@ -41,8 +41,8 @@ func fetch(t *testing.T, source string) error {
 	})
 }
 
-// TestFetch downloads a set once. Its digest must be known before, stay the same, and be that of the loaded set, or the
-// runner would compute everything again.
+// TestFetch downloads a set once. Its digest must be known before the download, stay the same after it, and equal that
+// of the loaded set. Otherwise, the runner would compute everything again.
 func TestFetch(t *testing.T) {
 	requests := 0
 	publisher(t, func(files http.Handler) http.Handler {

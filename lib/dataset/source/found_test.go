@@ -22,8 +22,8 @@ import (
 // plain lists the images of most archives in testdata/archives, as "class:number".
 const plain = "cat:0 dog:1 cat:2 dog:3 cat:4 dog:5"
 
-// listed returns the images of a set as "class:number", in the order of their numbers. testdata/archives.py draws the
-// numbers.
+// listed returns the images of a set as "class:number", in the order of their numbers. testdata/archives.py stores the
+// number of an image in its last pixel.
 func listed(sets ...*dataset.Images) string {
 	var all []string
 	for _, s := range sets {
@@ -69,21 +69,21 @@ func TestArchivesFound(t *testing.T) {
 		{
 			file: "readme.zip", want: plain,
 			warnings: []string{
-				`1 file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out: Liz`,
+				`1 file was left out because its name is not that of a PNG, JPEG, GIF, BMP or WebP image: Liz`,
 			},
 		},
 		{file: "backslash.zip", want: plain},
 		{
 			file: "links.tar", want: "cat:0 cat:0 raw:0 dog:1 dog:1 dog:1",
 			warnings: []string{
-				"1 file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out: raw/1",
+				"1 file was left out because its name is not that of a PNG, JPEG, GIF, BMP or WebP image: raw/1",
 				"6 links and special files were left out; the first is current: it is a link to a folder",
 			},
 		},
 		{
 			file: "links.zip", want: "cat:0 raw:0 dog:1 dog:1",
 			warnings: []string{
-				"1 file is not PNG, JPEG",
+				"1 file was left out because its name is not that of a PNG, JPEG",
 				"6 links and special files were left out; the first is current: ",
 			},
 		},
@@ -112,7 +112,7 @@ func TestArchivesFound(t *testing.T) {
 		{file: "long-pax.tar", want: plain},
 		{
 			file: "mac.zip", want: plain,
-			warnings: []string{"1 file is not PNG, JPEG, GIF, BMP or WebP by its name"},
+			warnings: []string{"1 file was left out because its name is not that of a PNG, JPEG, GIF, BMP or WebP image"},
 		},
 		{file: "bzip2.zip", want: plain},
 		{file: "stored.zip", want: plain},

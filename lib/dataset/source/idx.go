@@ -19,7 +19,7 @@ const maxDecoded = 1 << 30
 
 // DecodeIDX reads an idx file of unsigned bytes: a magic number 00 00 08 RANK, RANK big-endian uint32 sizes, and the
 // data, row-major. The data must have exactly the claimed size. Memory grows with the bytes read, not with the claimed
-// size. path is the name of the file in errors.
+// size. path is the path of the file, for errors.
 func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) {
 	var head [4]byte
 	if err := readHeader(path, r, head[:]); err != nil {

@@ -18,7 +18,7 @@ import (
 // images.
 const MaxEdge = 512
 
-const imagesHint = "give a folder, a zip file or a tar archive of images as path"
+const imagesHint = "give a folder, a zip file or a tar archive of images"
 
 // ImageOptions are the options of OpenImages.
 type ImageOptions struct {
@@ -86,8 +86,8 @@ func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFil
 func (f *ImageFiles) Warnings() []string {
 	return slices.Concat(f.c.warnings(),
 		f.Broken.warn("broken image was left out", "broken images were left out"),
-		f.Turned.warn("photo has an orientation other than upright, which only --exif-rotate applies",
-			"photos have an orientation other than upright, which only --exif-rotate applies"),
+		f.Turned.warn("photo is not upright according to its Exif data, and was not turned (see --exif-rotate)",
+			"photos are not upright according to their Exif data, and were not turned (see --exif-rotate)"),
 		f.c.escaped.warn("image has a name that is not UTF-8 (see --names-encoding)",
 			"images have names that are not UTF-8 (see --names-encoding)"))
 }
@@ -122,7 +122,7 @@ func (f *ImageFiles) openFolder(ctx context.Context) ([]part, error) {
 		return f.draw()
 	}
 	if f.opt.TestFraction > 0 {
-		return nil, failure.New(failure.Usage, "leave it out, or give the folder of one split as path",
+		return nil, failure.New(failure.Usage, "leave out test-fraction, or give the folder of one split as --path",
 			"test-fraction is %v, but %s has a folder for each split", f.opt.TestFraction, f.opt.Path)
 	}
 	f.rests = rests
@@ -133,7 +133,7 @@ func (f *ImageFiles) openFolder(ctx context.Context) ([]part, error) {
 	return parts, nil
 }
 
-// draw draws the test split.
+// draw divides the images into a training and a test split at random.
 func (f *ImageFiles) draw() ([]part, error) {
 	n := len(f.c.images)
 	if n < 2 {
@@ -183,7 +183,7 @@ func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 }
 
 // Finish returns the files that were read, and the digest that Digest would return for them. It returns an error if a
-// file has changed since OpenImages. So the digest is that of the bytes that were decoded.
+// file has changed since OpenImages. The digest is therefore that of the bytes that were decoded.
 func (f *ImageFiles) Finish() (files []File, digest string, err error) {
 	images, err := f.finish()
 	if err != nil {

@@ -191,7 +191,7 @@ func TestImagesDigest(t *testing.T) {
 	}
 	want := digest(func(map[string][]byte) {})
 	if got := digest(func(f map[string][]byte) { f["README.md"] = nil; f["notes.txt"] = nil }); got != want {
-		t.Error("a file that is no image changes the digest")
+		t.Error("a file that is not an image changes the digest")
 	}
 	if got := digest(func(f map[string][]byte) { f["a/01.jpg"][100] ^= 1 }); got == want {
 		t.Error("a changed image does not change the digest")

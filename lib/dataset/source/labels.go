@@ -80,7 +80,7 @@ func (c *collection) divided(seed uint64) (splits map[string][]int, rests []stri
 		rests[i] = rest
 	}
 	if other.N > 0 {
-		return nil, nil, fileError("move them, or give the folder of one split as path", c.path,
+		return nil, nil, fileError("move them, or give the folder of one split as --path", c.path,
 			fmt.Sprintf("folders of splits (%s)", strings.Join(slices.Sorted(maps.Keys(splits)), ", ")),
 			"every image in one of them", "%d elsewhere, the first is %s", other.N, other.First)
 	}
@@ -123,7 +123,7 @@ func (c *collection) directories(names []string) (classes []string, labels []int
 	}
 	if without.N > 0 {
 		return nil, nil, fileError("move them into the folder of their class, or leave out --labels", c.path, "directories",
-			"one for each image, which is its label", "none for %d of %d images, the first is %s",
+			"one for each image, to be its label", "none for %d of %d images, the first is %s",
 			without.N, len(names), without.First)
 	}
 	classes = slices.Sorted(maps.Keys(found))

@@ -75,7 +75,7 @@ func (c *collection) takeOne(t *tree, e *entry) error {
 	return c.add(image)
 }
 
-// Reasons for which a link has no target.
+// Reasons why a link has no target.
 const (
 	whySpecial = "it is neither a file nor a folder"
 	whyFolder  = "it is a link to a folder"

@@ -60,9 +60,9 @@ func decodeNames(entries []entry, names encoding.Encoding) {
 		}
 		e.name, e.known = text(e.raw, in)
 		e.link, _ = text(e.link, names)
-		// Some programs for Windows separate directories by backslashes. As in Info-ZIP's unzip, backslashes are separators
-		// only in a name without slashes. They are replaced after decoding, since a byte of a character in Shift JIS or GBK
-		// can be a backslash.
+		// Some programs for Windows separate directories with backslashes. As in Info-ZIP's unzip, backslashes are
+		// separators only in a name without slashes. They are replaced after decoding, since a byte of a character in
+		// Shift JIS or GBK can be a backslash.
 		if e.zip != nil && e.known && !strings.Contains(e.name, "/") {
 			e.name = strings.ReplaceAll(e.name, `\`, "/")
 		}

@@ -22,7 +22,7 @@ type Pictures struct {
 	turned map[int]bool // images that are not upright
 }
 
-// OpenPictures lists the images of a folder or an archive, sorted by path. It leaves out those with the base name
+// OpenPictures lists the images of a folder or an archive, sorted by path. It leaves out images whose base name equals
 // except. Decoding uses up to memory bytes; 0 stands for 4 GiB.
 func OpenPictures(ctx context.Context, from, except string, memory int64) (*Pictures, error) {
 	c, err := openCollection(ctx, from, nil, true)
@@ -84,15 +84,15 @@ func (p *Pictures) Warnings() []string {
 	return slices.Concat(p.c.warnings(),
 		p.others.warn("file was left out because the stage sample writes its overview under this name",
 			"files were left out because the stage sample writes its overview under their name"),
-		turned.warn("photo has an orientation other than upright, which is not applied",
-			"photos have an orientation other than upright, which is not applied"))
+		turned.warn("photo is not upright according to its Exif data, and was not turned",
+			"photos are not upright according to their Exif data, and were not turned"))
 }
 
 // warnings returns the warnings about files of a collection that were left out.
 func (c *collection) warnings() []string {
 	return slices.Concat(
-		c.skipped.warn("file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out",
-			"files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out"),
+		c.skipped.warn("file was left out because its name is not that of a PNG, JPEG, GIF, BMP or WebP image",
+			"files were left out because their names are not those of PNG, JPEG, GIF, BMP or WebP images"),
 		c.unread.warn("link or special file was left out", "links and special files were left out"),
 		c.replaced.warn("file was left out because the archive has a later one of the same name",
 			"files were left out because the archive has later ones of the same names"),
@@ -100,7 +100,7 @@ func (c *collection) warnings() []string {
 }
 
 // brokenError reports an image file that cannot be used: it is damaged, truncated, of a kind that is not supported,
-// transparent, or smaller than the crop. other is appended to the hint, or "".
+// transparent, or smaller than the crop. other, which may be "", is appended to the hint.
 func brokenError(path, other string, err error) error {
 	if failure.ClassOf(err) == failure.Resources {
 		return err

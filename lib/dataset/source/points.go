@@ -29,9 +29,11 @@ func eightGaussians(std float64) []dataset.Component {
 // not depend on how many points are drawn.
 //
 //   - 8gaussians: 8 equally likely Gaussians around the unit circle, at multiples of 45 degrees
-//   - two-moons: two half circles of radius 1, together centred on the origin, plus Gaussian noise std
-//   - rings: circles of radius 1, 2 and 3, equally likely, plus Gaussian noise std
-//   - mixture: the Gaussian mixture of components, which have their own std
+//   - two-moons: two half circles of radius 1, together centred on the origin, plus Gaussian noise
+//   - rings: circles of radius 1, 2 and 3, equally likely, plus Gaussian noise
+//   - mixture: the Gaussian mixture of the given components, each of which has its own standard deviation
+//
+// std is the standard deviation of the other sources, or of their noise.
 func Points(
 	source string, std float64, components []dataset.Component, seed uint64, nTrain, nTest int,
 ) (train, test *dataset.Points, err error) {

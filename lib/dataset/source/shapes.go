@@ -19,8 +19,8 @@ const MaxShapes = 1 << 32
 // Image k is a function of seed, split and k alone. size is the edge in pixels; channels is 1 or 3.
 func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream, err error) {
 	if size < 4 || size > MaxEdge || channels != 1 && channels != 3 {
-		return nil, nil, fmt.Errorf("dataset shapes: %d channels of %dx%d pixels, expected 1 or 3 of 4 to %d",
-			channels, size, size, MaxEdge)
+		return nil, nil, fmt.Errorf("dataset shapes: %d channels of %dx%d pixels, "+
+			"expected 1 or 3 channels and edges of 4 to %d", channels, size, size, MaxEdge)
 	}
 	if nTrain > MaxShapes || nTest > MaxShapes {
 		return nil, nil, fmt.Errorf("dataset shapes: %d and %d images, expected at most %d", nTrain, nTest, MaxShapes)

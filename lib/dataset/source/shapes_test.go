@@ -31,7 +31,7 @@ func TestShapes(t *testing.T) {
 	pixels := make([]uint8, 3*16*16)
 	label := drawShape(pixels, 16, 3, random.New(1, "dataset/shapes/train", 677))
 	if !slices.Equal(pixels, a.Image(677)) || label != a.Labels[677] {
-		t.Error("image 677 is another one alone")
+		t.Error("image 677 differs if it is drawn alone")
 	}
 	b, err := gather(t, test)
 	if err != nil || slices.Equal(b.Image(0), a.Image(0)) {
@@ -68,7 +68,7 @@ func TestStreamBounded(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	if err := train.Each(t.Context(), func(*dataset.Images) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("%v, want the error of who takes the images", err)
+		t.Errorf("%v, want the error that yield returned", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	if err := train.Each(ctx, func(*dataset.Images) error { cancel(stop); return nil }); !errors.Is(err, stop) {

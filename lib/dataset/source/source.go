@@ -139,7 +139,7 @@ const (
 	folderName  = "folder"
 )
 
-// CheckDigest returns an error if the digest of a source is not the wanted one.
+// CheckDigest returns an error if the digest of a source is not the expected one.
 func CheckDigest(source, want, got string) error {
 	if got != want {
 		return checksumError(digestHint, source, "source-digest", want, got)
@@ -186,7 +186,7 @@ func hashFile(path string) (File, error) {
 	return f.finish()
 }
 
-// defaultTestFraction is the share of images and tables that becomes the test split.
+// defaultTestFraction is the share of images or of a table's rows that becomes the test split.
 const defaultTestFraction = 0.1
 
 // split shuffles the indices of n >= 2 samples and takes a share of them for testing (0: a tenth), at least one and at

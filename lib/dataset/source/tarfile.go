@@ -86,8 +86,8 @@ func nonzero(r io.Reader) (found bool, err error) {
 	}
 }
 
-// tarKind returns what a member is. Go's package tar has types of their own for contiguous files and for sparse files
-// in the GNU format. Both are read like regular files.
+// tarKind returns what a member is. Go's package tar has separate types for contiguous files and for sparse files in
+// the GNU format. Both are read like regular files.
 func tarKind(flag byte) kind {
 	switch flag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:

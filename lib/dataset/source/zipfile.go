@@ -88,9 +88,9 @@ func (c *collection) zipLink(e *entry) string {
 	return string(data)
 }
 
-// unreadable returns an error if a member of a zip file is encrypted or compressed by an unsupported method.
+// unreadable returns an error if a member of a zip file is encrypted or compressed with an unsupported method.
 func (e *entry) unreadable(path string) error {
-	const hint = "unpack it with a program that can, and give the folder"
+	const hint = "unpack it with a program that supports this method, and give the folder"
 	switch method := e.zip.Method; {
 	case e.zip.Flags&zipEncrypted != 0:
 		return fileError("unpack it with its password, and give the folder", path, e.name,
@@ -100,13 +100,13 @@ func (e *entry) unreadable(path string) error {
 		if known, ok := zipMethods[method]; ok {
 			name = fmt.Sprintf("%s (%s)", known, name)
 		}
-		return fileError(hint, path, e.name, "a file that is stored, or compressed by Deflate, bzip2, Zstandard or xz",
+		return fileError(hint, path, e.name, "a file that is stored, or compressed with Deflate, bzip2, Zstandard or xz",
 			"%s", name)
 	}
 	return nil
 }
 
-// failing is a reader that fails.
+// failing is a reader whose Read returns err.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,4 +1,4 @@
-"""Writes archives.zip with NumPy: archives of samples as other programs leave them, each in a member of its own."""
+"""Writes archives.zip with NumPy: sample archives as other programs write them, each in its own member."""
 import io
 import os
 import zipfile

@@ -33,7 +33,7 @@ def png(k):
 
 
 def bmp(k):
-    """A black image with one pixel of 20 k, large enough for tar to leave out its zeros."""
+    """A black image with one pixel of value 20 k, large enough for tar to leave out its zeros."""
     edge = 64
     pixels = bytearray(edge * edge * 3)
     pixels[-3:] = bytes([20 * k]) * 3
@@ -62,7 +62,7 @@ def write_zip(name, members):
     with zipfile.ZipFile(f"{OUT}/{name}", "w", zipfile.ZIP_DEFLATED) as z:
         for raw, data in members:
             info = raw if isinstance(raw, Raw) else Raw(raw)
-            info.filename = repr(info.raw)  # only for zipfile's own check of duplicates
+            info.filename = repr(info.raw)  # only for zipfile's own check for duplicates
             info.orig_filename = info.filename
             info.compress_type = zipfile.ZIP_DEFLATED
             z.writestr(info, data)

@@ -59,7 +59,7 @@ files = {
     "index.csv": table(index=True).encode(),
     "headerless.csv": table(header=None).encode(),
     "headerless-de.csv": table(";", ",", header=None).encode(),
-    # Files that do not hold exactly one table.
+    # Files that hold another table, several tables or none.
     "duplicates.csv": table(header=["x", "x", "kind"]).encode(),
     "two.zip": archive({"a.csv": plain, "b.csv": plain}),
     "workbook.xlsx": archive({"[Content_Types].xml": b"<Types/>", "xl/workbook.xml": b"<workbook/>"}),
