@@ -16,7 +16,7 @@ type ConvFilterGrad[T Float] struct {
 	perPart    int // tiles per partial sum
 	ih, iw     int // size of the padded part of an image that a tile reads
 	joined     bool
-	line       int // input elements that the taps of one filter row read for a pixel, or all taps if joined
+	line       int // input elements that one filter row reads for a pixel; if joined, that the whole filter reads
 	lines      int
 	off        microkernel.Offsets // the first element of each pixel of a tile
 	size       int                 // scratch elements per piece

@@ -28,7 +28,7 @@ type MatMul[T Float] struct {
 // packed is scratch memory for a factor in the layout that the micro-kernel reads.
 type packed[T Float] struct {
 	parts int  // panels or strips of a product
-	early bool // parts are packed before the tiles, as several tiles read each; otherwise by their tile
+	early bool // several tiles read each part, so all are packed before the tiles; otherwise each tile packs its own
 	size  int
 	bufs  [][]T // one for each worker, or one for all workers
 }

@@ -156,7 +156,7 @@ func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	if after == n {
 		return
 	}
-	for i := g; i < after; i += symvRows { // the group is complete, as only the last group (after == n) may not be
+	for i := g; i < after; i += symvRows { // only the last group (after == n) may have fewer than groupRows rows
 		dots := symv(out[after:], (*[symvRows]float64)(x[i:]), r.a[i*r.stride+after:], r.stride, x[after:])
 		for q, v := range dots {
 			out[i+q] += v

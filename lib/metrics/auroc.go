@@ -18,7 +18,7 @@ import (
 // round.
 func AUROC(in, out []float64) (float64, error) {
 	if len(in) == 0 || len(out) == 0 {
-		return 0, errors.New("auroc: no scores on one side, both are needed")
+		return 0, errors.New("auroc: one side has no scores; both are needed")
 	}
 	for _, s := range []struct {
 		name   string

@@ -54,12 +54,12 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 		return InfinityResult{}, err
 	}
 	if b == nil || b.d != d {
-		return InfinityResult{}, fmt.Errorf("fréchet infinity: the reference is not of dimension %d", d)
+		return InfinityResult{}, fmt.Errorf("fréchet infinity: the reference does not have dimension %d", d)
 	}
 	o.Sizes, o.Smallest = cmp.Or(o.Sizes, 15), cmp.Or(o.Smallest, min(max(n/10, 5*d), n/2))
 	if o.Sizes < 3 || o.Smallest < 2 || n-o.Smallest < o.Sizes-1 {
 		return InfinityResult{}, fmt.Errorf("fréchet infinity: %d sizes from %d to %d vectors, "+
-			"expected at least 3 different ones from 2", o.Sizes, o.Smallest, n)
+			"expected at least 3 different sizes of 2 or more", o.Sizes, o.Smallest, n)
 	}
 	var r InfinityResult
 	for i := range o.Sizes {

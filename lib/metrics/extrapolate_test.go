@@ -139,7 +139,7 @@ func TestFrechetInfinityRefuses(t *testing.T) {
 		return err
 	}
 	refuses(t, "reference", run(ok, nil, 2, InfinityOptions{}), "reference")
-	refuses(t, "dimension", run(ok, exactly(t, 3, 0, 1), 2, InfinityOptions{}), "reference is not of dimension 2")
+	refuses(t, "dimension", run(ok, exactly(t, 3, 0, 1), 2, InfinityOptions{}), "reference does not have dimension 2")
 	refuses(t, "ragged", run(ok[:7], b, 2, InfinityOptions{}), "sample set")
 	refuses(t, "not finite", run(notFinite(), b, 2, InfinityOptions{}), "row 2 of the sample set")
 	refuses(t, "few", run(ok[:20], b, 2, InfinityOptions{}), "15 sizes from 5 to 10")

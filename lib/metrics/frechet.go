@@ -17,7 +17,7 @@ type Frechet struct {
 	MeanTerm float64 // |m1-m2|²
 	CovTerm  float64 // Tr(S1 + S2 - 2·sqrt(S1·S2))
 	Route    string  // how Tr sqrt(S1·S2) was computed: "cholesky" or "pivoted"
-	// Warnings say if Value is doubtful, because N is too small for the dimension.
+	// Warnings explain why Value is doubtful: N is too small for the dimension.
 	Warnings []string
 }
 
@@ -27,9 +27,9 @@ type Frechet struct {
 //
 // Tr sqrt(S1·S2) is computed without a matrix square root. For any factor U with S1 = Uᵀ·U, the nonzero eigenvalues of
 // S1·S2 are those of the symmetric matrix U·S2·Uᵀ. The trace is the sum of their square roots, so no eigenvectors are
-// needed. S1 is the covariance whose rank has the lower bound, given its N. If S1 is positive definite, U is its
-// Cholesky factor. Otherwise, for example if N <= d, U is a pivoted Cholesky factor, [rank, d]. The result agrees with
-// a matrix square root to a relative error of about 1e-9.
+// needed. N bounds the rank of each covariance, and S1 is the one with the smaller bound. If S1 is positive definite, U
+// is its Cholesky factor. Otherwise, for example if N <= d, U is a pivoted Cholesky factor, [rank, d]. The result
+// agrees with a matrix square root to a relative error of about 1e-9.
 //
 // The errors of both routes correspond to changes of the covariances by about their rounding error, for any condition
 // number (Higham, "Accuracy and Stability of Numerical Algorithms", chapter 10). But if an eigenvalue should be zero,
@@ -40,10 +40,10 @@ type Frechet struct {
 // covariances, which changes the value.
 func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if a.d != b.d {
-		return Frechet{}, fmt.Errorf("fréchet distance: features of dimension %d against %d", a.d, b.d)
+		return Frechet{}, fmt.Errorf("fréchet distance: features of dimensions %d and %d", a.d, b.d)
 	}
 	if a.n < 2 && !a.published || b.n < 2 && !b.published {
-		return Frechet{}, fmt.Errorf("fréchet distance: %d against %d vectors, each side needs at least 2", a.n, b.n)
+		return Frechet{}, fmt.Errorf("fréchet distance: %d and %d vectors; each side needs at least 2", a.n, b.n)
 	}
 	var f Frechet
 	for i, v := range a.mean {

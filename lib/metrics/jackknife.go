@@ -46,7 +46,7 @@ var studentT = [maxGroups - 1]float64{
 //
 // A permutation, which depends only on N, assigns the vectors to groups: the group of a vector is its position in the
 // permutation modulo g. If the groups were consecutive parts of a, a group could be a batch of the model, or a class of
-// sorted images. If the group were the index modulo g, it could be a class where classes alternate.
+// sorted images. If the group were the index modulo g, it could be a class if classes alternate.
 //
 // The interval describes the random error at this N. It need not contain the distance for infinitely many vectors,
 // which FrechetInfinity estimates.
@@ -64,7 +64,7 @@ func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) 
 		return JackknifeResult{}, err
 	}
 	if b == nil || b.d != d {
-		return JackknifeResult{}, fmt.Errorf("jackknife: the reference is not of dimension %d", d)
+		return JackknifeResult{}, fmt.Errorf("jackknife: the reference does not have dimension %d", d)
 	}
 	members := make([][]int, groups)
 	for p, i := range random.New(0, "metrics/jackknife", uint64(n)).Perm(n) {

@@ -38,7 +38,7 @@ const maxManifoldK = 100
 // small. The cost is about (n+m)²·d operations.
 func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	if k < 1 || k > maxManifoldK {
-		return ManifoldResult{}, fmt.Errorf("manifold: neighbour %d, expected 1 to %d", k, maxManifoldK)
+		return ManifoldResult{}, fmt.Errorf("manifold: k is %d, expected 1 to %d", k, maxManifoldK)
 	}
 	r := ManifoldResult{K: k}
 	var err error

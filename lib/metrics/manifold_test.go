@@ -149,7 +149,7 @@ func TestManifoldIsDeterministic(t *testing.T) {
 func TestManifoldRefuses(t *testing.T) {
 	ok := make([]float32, 8)
 	run := func(a, b []float32, d, k int) error { _, err := Manifold(a, b, d, k); return err }
-	refuses(t, "k", run(ok, ok, 2, 0), "neighbour 0")
+	refuses(t, "k", run(ok, ok, 2, 0), "k is 0")
 	refuses(t, "large k", run(ok, ok, 2, 101), "1 to 100")
 	refuses(t, "few", run(ok, ok[:6], 2, 3), "fake set of 3 vectors", "at least 4")
 	refuses(t, "ragged", run(ok[:7], ok, 2, 1), "real set")

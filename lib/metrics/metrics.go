@@ -22,7 +22,7 @@ import (
 // finite.
 func RelativeRMS(got, want []float32) (float64, error) {
 	if len(got) != len(want) {
-		return 0, fmt.Errorf("relative rms: %d values against %d", len(got), len(want))
+		return 0, fmt.Errorf("relative rms: %d values compared with %d", len(got), len(want))
 	}
 	var num, den float64
 	for i, w := range want {

@@ -69,7 +69,7 @@ func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
 	a, b = sets[0], sets[1]
 	r.NA, r.NB = len(a)/d, len(b)/d
 	if r.Bandwidth = medianDistance(a, b, d, o.Seed); r.Bandwidth == 0 {
-		return MMDResult{}, errors.New("mmd: half of the points coincide, their median distance gives no bandwidth")
+		return MMDResult{}, errors.New("mmd: at least half of the pairs of points coincide, so the median distance is 0")
 	}
 	sigma := 2 * r.Bandwidth * r.Bandwidth
 	xx, yy, xy := gaussSums(a, a, d, sigma, true), gaussSums(b, b, d, sigma, true), gaussSums(a, b, d, sigma, false)

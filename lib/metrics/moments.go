@@ -120,7 +120,7 @@ func (m *Moments) Add(rows []float32) error {
 		return errPublished
 	}
 	if m.d < 1 || len(rows)%m.d != 0 {
-		return fmt.Errorf("moments: %d values are no whole number of rows of %d", len(rows), m.d)
+		return fmt.Errorf("moments: %d values are not a whole number of rows of %d", len(rows), m.d)
 	}
 	for i, v := range rows {
 		if v-v != 0 {
@@ -203,10 +203,10 @@ func (m *Moments) addRows(x []float32, w *addWork) {
 // differ or if m or other is published with an unknown N. After an error, the moments are unchanged.
 func (m *Moments) Merge(other *Moments) error {
 	if other == nil {
-		return errors.New("moments: merge of nothing")
+		return errors.New("moments: there is nothing to merge")
 	}
 	if m.d != other.d {
-		return fmt.Errorf("moments: merge of dimension %d into %d", other.d, m.d)
+		return fmt.Errorf("moments: dimension %d cannot be merged into dimension %d", other.d, m.d)
 	}
 	if m.published || other.published {
 		return errPublished

@@ -22,7 +22,7 @@ const (
 )
 
 // Nearest returns the k references that are nearest to each query by Euclidean distance in pixel space. The nearest
-// comes first, and ties are in the order of the index.
+// comes first, and ties are ordered by index.
 //
 //	queries: [n, d], refs: [m, d], pixels; k: 1 to m
 //
@@ -33,11 +33,12 @@ const (
 // exact.
 func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 	if d < 1 || len(queries)%d != 0 || len(refs)%d != 0 {
-		return nil, fmt.Errorf("nearest neighbours: %d and %d bytes are no sets of images of %d", len(queries), len(refs), d)
+		return nil, fmt.Errorf("nearest neighbours: %d and %d bytes are not sets of %d-byte images",
+			len(queries), len(refs), d)
 	}
 	n, m := len(queries)/d, len(refs)/d
 	if k < 1 || k > m {
-		return nil, fmt.Errorf("nearest neighbours: %d of %d references", k, m)
+		return nil, fmt.Errorf("nearest neighbours: k is %d, expected 1 to %d references", k, m)
 	}
 	refNorms := make([]int64, m)
 	linalg.Parallel((m+refTile-1)/refTile, func(t int) {

@@ -47,7 +47,8 @@ func (b *builder) adaptiveStep(flow Flow, a Adaptive) error {
 	scaleX := a.scale(abs(b.x))
 	active := and(positive(left), not(failed))
 
-	// After the last stage. The method is FSAL, so the point is already the result x'.
+	// These values are used only after the last stage. The point is then already the result x', because the method is
+	// FSAL.
 	estimate := graphop.Mul(sum(k, func(i int) *graphop.Node { return graphop.Fill(h, b.tab.E[i], 1, 1) }), h)
 	e := rms(estimate, a.scale(graphop.Max(abs(b.x), abs(b.point))))
 	finite := and(graphop.IsFinite(e), graphop.IsFinite(graphop.Sum(b.point, 1)))
@@ -62,8 +63,9 @@ func (b *builder) adaptiveStep(flow Flow, a Adaptive) error {
 	left1 := graphop.Sub(left, graphop.Mul(accepted, h))
 	tries1 := graphop.Add(tries, ended)
 
-	// The first steps, and the bound on all steps: without its tolerance, rounding could leave a last step of almost zero
-	// length.
+	// Choose the length of the next trial step. The first two evaluations have rules of their own. No step goes beyond
+	// the end of the interval; a step that almost reaches the end is extended to it, because rounding could otherwise
+	// leave a last step of almost zero length.
 	length := graphop.Where(ended, next, h)
 	length = graphop.Where(start, b.firstLength(k[0], scaleX), length)
 	length = graphop.Where(probe, b.secondLength(k[0], scaleX, h), length)
@@ -133,14 +135,14 @@ func atLeast(v *graphop.Node, bound float64) *graphop.Node {
 	return graphop.Max(v, graphop.Fill(v, bound, 1, 1))
 }
 
-// Logic on 0 and 1.
+// Logical operations on 0 and 1.
 func positive(v *graphop.Node) *graphop.Node { return graphop.Heaviside(v) }
 func and(a, b *graphop.Node) *graphop.Node   { return graphop.Mul(a, b) }
 func not(v *graphop.Node) *graphop.Node {
 	return graphop.Where(v, zero(v), graphop.Fill(v, 1, 1, 1))
 }
 
-// code returns a value of stateFailed.
+// code returns the value of stateFailed for a cause. It broadcasts to the shape of like.
 func code(like *graphop.Node, cause int) *graphop.Node {
 	return graphop.Fill(like, float64(cause), 1, 1)
 }

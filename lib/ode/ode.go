@@ -97,8 +97,8 @@ func Compile(be backend.Backend, tab *Tableau, f Flow, n, d int, a *Adaptive) (*
 		case tab.E == nil || !tab.FSAL:
 			return nil, fmt.Errorf("ode: method %s cannot choose its steps: it has no error estimate, or is not FSAL", tab.Name)
 		case !(a.RTol >= 0) || !(a.ATol >= 0) || !isFinite(a.RTol+a.ATol) || a.MaxSteps < 1:
-			return nil, fmt.Errorf("ode: relative and absolute tolerance are %g and %g, and at most %d steps: "+
-				"expected finite numbers of at least 0, and 1 step or more", a.RTol, a.ATol, a.MaxSteps)
+			return nil, fmt.Errorf("ode: the tolerances are %g (relative) and %g (absolute), and the step limit is %d: "+
+				"expected finite tolerances of at least 0 and a limit of at least 1", a.RTol, a.ATol, a.MaxSteps)
 		}
 	}
 	g := gorgonia.NewGraph()
@@ -155,7 +155,7 @@ func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, ste
 func (s *Solver) IntegrateGrid(ctx context.Context, x []float32, grid []float64) (nfe []int, err error) {
 	steps := len(grid) - 1
 	if s.adaptive != nil || steps < 1 || !slices.IsSorted(grid) {
-		return nil, fmt.Errorf("ode: a grid of the times %v: expected two or more in ascending order, for fixed steps", grid)
+		return nil, fmt.Errorf("ode: grid %v: expected at least two times in ascending order, and fixed steps", grid)
 	}
 	return s.integrate(x, grid[0], grid[steps], func(x []float32) ([]int, error) {
 		return s.fixedSteps(ctx, x, steps, func(i int) (t, length float64) { return grid[i], grid[i+1] - grid[i] })
@@ -165,7 +165,7 @@ func (s *Solver) IntegrateGrid(ctx context.Context, x []float32, grid []float64)
 // integrate checks a block and runs the steps from t0 to t1 on a copy of it, which becomes the result.
 func (s *Solver) integrate(x []float32, t0, t1 float64, run func(x []float32) ([]int, error)) (nfe []int, err error) {
 	if len(x) != s.n*s.d {
-		return nil, fmt.Errorf("ode: state holds %d values, a block of %d rows of %d needs %d", len(x), s.n, s.d, s.n*s.d)
+		return nil, fmt.Errorf("ode: state holds %d values, but a block of %d rows of %d needs %d", len(x), s.n, s.d, s.n*s.d)
 	}
 	if err := s.check(x, t0, t1); err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (s *Solver) finite(x []float32) error {
 	return nil
 }
 
-// place writes the position of a row, or of all rows, in the step to the control vector. f becomes stage number slot
+// place writes to the control vector how far a row, or every row, has come in its step. f becomes stage number slot
 // unless slot is negative, and weights are those of the stages for the next point. at holds the leading values of the
 // vector.
 func (s *Solver) place(control []float32, slot int, weights []float64, at ...float64) {

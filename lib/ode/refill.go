@@ -161,8 +161,8 @@ func (b *block) collect() error {
 	return nil
 }
 
-// place writes the positions of all rows in their steps to the control input. If the solver does not refill rows, all
-// have the position of the first.
+// place writes to the control input how far each row has come in its step. If the solver does not refill rows, all rows
+// are as far as the first.
 func (b *block) place() {
 	s := b.s
 	stages, a, c := s.tab.Stages(), s.tab.A, s.tab.C

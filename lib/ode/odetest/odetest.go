@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Method is a method of Runge and Kutta, in the notation of ode.Tableau. Adaptive needs E and a method that is FSAL.
+// Method is a Runge-Kutta method, in the notation of ode.Tableau. Adaptive needs E and a method that is FSAL.
 type Method struct {
 	A             [][]float64
 	B, C, E       []float64
