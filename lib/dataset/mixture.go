@@ -56,7 +56,7 @@ func NewMixture(components []Component) (*Mixture, error) {
 		sum += c.Weight
 	}
 	if math.IsInf(sum, 0) {
-		return nil, fmt.Errorf("weights sum to %v", sum)
+		return nil, fmt.Errorf("the weights sum to %v, expected a finite number", sum)
 	}
 	if math.Abs(sum-1) < 1e-12 {
 		sum = 1 // already normalised: a mixture that is written and read again keeps its bits

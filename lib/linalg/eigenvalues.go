@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-var errNoConvergence = errors.New("eigenvalues: no convergence")
+var errNoConvergence = errors.New("eigenvalues: the iteration did not converge")
 
 // Eigenvalues writes the eigenvalues of the symmetric matrix a, [n, n], to values, [n], in ascending order. It reads
 // only the upper triangle of a, whose values must be finite. The content of a is lost. The error of each eigenvalue is

@@ -85,7 +85,7 @@ func sampler(
 			return ringRadii[ring] * cos, ringRadii[ring] * sin
 		}), nil
 	}
-	return nil, fmt.Errorf("unknown, expected one of %v", pointSources)
+	return nil, fmt.Errorf("unknown source, expected one of %v", pointSources)
 }
 
 // planar returns a function that draws points from k equally likely curves in the plane, each parametrised over [0, 1),
