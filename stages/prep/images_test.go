@@ -458,7 +458,7 @@ func TestTableParameters(t *testing.T) {
 	}
 	index := filepath.Join(writeFiles(t, map[string][]byte{"i.csv": []byte(",a\n0,1\n1,2\n2,4\n3,8\n")}), "i.csv")
 	_, m := mustPrep(t, "--source=csv", "--path="+index)
-	if !strings.Contains(strings.Join(m.Warnings, " "), "--columns") {
+	if !strings.Contains(strings.Join(m.Warnings, " "), "to read it, give it a name") {
 		t.Errorf("warnings %q", m.Warnings)
 	}
 }

@@ -59,7 +59,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		for i, name := range header {
 			if i == 0 && name == "" && len(header) > 1 { // pandas and R write row numbers in such a column
 				t.warnings = append(t.warnings, "the first column has no name, like the index that pandas writes, "+
-					"and was left out; use --columns to read it")
+					"and was left out; to read it, give it a name")
 			} else if i != label {
 				t.columns = append(t.columns, name)
 				if strings.HasPrefix(name, "Unnamed: ") {
@@ -71,7 +71,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 	}
 	for _, name := range t.columns {
 		if name == "" {
-			return nil, 0, fileError("choose the columns to read with --columns", t.path,
+			return nil, 0, fileError("name the columns to read with --columns", t.path,
 				fmt.Sprintf("header, column %d", slices.Index(header, name)+1), "a name", "none")
 		}
 		i, err := find(name)
