@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FindPlugin recognises the file names of JAX's wheels and go-xla's installer. It searches the places in the
-// environment variable first.
+// FindPlugin recognises the file names of JAX's wheels and go-xla's installer. It first searches the places
+// listed in the environment variable PluginPath.
 func TestFind(t *testing.T) {
 	home, extra := t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)

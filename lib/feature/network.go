@@ -42,8 +42,8 @@ type Network struct {
 	programs *programs
 }
 
-// blockOn returns the number of images per evaluation on an engine with the given promises. onCPU is the fastest number
-// on a CPU. Other engines are devices with many more processors; see sampling.Block.
+// blockOn returns the number of images per evaluation on an engine with the given promises. onCPU is the number that is
+// fastest on a CPU. Other engines are devices with many more processors; see sampling.Block.
 func blockOn(p backend.Promises, onCPU int) int {
 	if p.Rows {
 		return onCPU

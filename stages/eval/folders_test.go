@@ -39,7 +39,8 @@ func writeText(t testing.TB, path, text string) string {
 	return writeFile(t, path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
 }
 
-// writeFolder writes a set as the stage sample does: images 000000.png, … and an overview.
+// writeFolder writes a set much as the stage sample does: PNG files whose names follow the order of the images, an
+// overview and a manifest.
 func writeFolder(t testing.TB, dir string, s *dataset.Images) string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {

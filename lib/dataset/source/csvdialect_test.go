@@ -194,7 +194,7 @@ func TestCSVQuirks(t *testing.T) {
 		"rows without a value":           {"a,b\n1,2\n,\n , \n3,4\n,\n", []float64{1, 2, 3, 4}},
 		"lines without anything":         {"\n\na,b\n\n1,2\n\n3,4\n\n\n", []float64{1, 2, 3, 4}},
 		"typeset numbers":                {"a;b\n\u22121,5;1\u00a0234,5\n3;\u202f4\n", []float64{-1.5, 1234.5, 3, 4}},
-		"three characters as line ends":  {"a,b\r\r\n1,2\r\r\n3,4\r\r\n", []float64{1, 2, 3, 4}},
+		"three-character line endings":   {"a,b\r\r\n1,2\r\r\n3,4\r\r\n", []float64{1, 2, 3, 4}},
 		"quotes everywhere":              {"\"a\",\"b, c\"\n\"1\",\"2\"\n\"3\",\"4\"\n", []float64{1, 2, 3, 4}},
 	} {
 		path := csvFile(t, c.text)

@@ -43,14 +43,14 @@ type rows interface {
 }
 
 const (
-	sampled     = 1 << 16 // bytes from which the delimiter and the line ends are detected
+	sampled     = 1 << 16 // bytes from which the delimiter and the line endings are detected
 	sampledRows = 100
 )
 
 // sepLine matches the optional first line in which Excel states the delimiter.
 var sepLine = regexp.MustCompile(`^"?sep=([^"\r\n\x00\x{FFFD}])"?\r?\n`)
 
-// openRows detects the encoding, line ends and delimiter of a table.
+// openRows detects the encoding, line endings and delimiter of a table.
 func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err error) {
 	in := bufio.NewReaderSize(r, sampled)
 	if head, err := in.Peek(512); err == nil || errors.Is(err, io.EOF) {
@@ -68,13 +68,13 @@ func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err erro
 		return nil, 0, damaged(opt.Path, err)
 	}
 	if bytes.IndexByte(sample, '\n') < 0 && bytes.IndexByte(sample, '\r') >= 0 {
-		body = bufio.NewReaderSize(&crLines{body}, sampled) // the line ends of classic Mac OS
+		body = bufio.NewReaderSize(&crLines{body}, sampled) // the line endings of classic Mac OS
 		sample, _ = body.Peek(sampled)                      // the same bytes as before
 	}
 	delimiter = opt.Delimiter
 	if sep := sepLine.FindSubmatch(sample); sep != nil {
 		end := bytes.IndexByte(sample, '\n')
-		if _, err := body.Discard(end); err != nil { // the line end stays, so that line numbers remain correct
+		if _, err := body.Discard(end); err != nil { // the line ending stays, so that line numbers remain correct
 			return nil, 0, err
 		}
 		if sample = sample[end:]; delimiter == 0 {
@@ -181,7 +181,7 @@ func guessDelimiter(sample []byte, whole bool) rune {
 	return best
 }
 
-// crLines replaces carriage returns, the line ends of classic Mac OS, with line feeds.
+// crLines replaces carriage returns, the line endings of classic Mac OS, with line feeds.
 type crLines struct{ r io.Reader }
 
 func (c *crLines) Read(p []byte) (int, error) {

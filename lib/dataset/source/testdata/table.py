@@ -23,7 +23,7 @@ rows = [
     for _ in range(n)
 ]
 with open(f"{sys.argv[1]}/table.csv", "w", newline="") as f:
-    out = csv.writer(f)  # CRLF line ends, quotes only if needed
+    out = csv.writer(f)  # CRLF line endings, quotes only if needed
     out.writerow(["length, mm", "kind", "steps", "tiny", "year"])
     out.writerows(rows)
 with open(f"{sys.argv[1]}/table.csv", newline="") as f:
