@@ -49,7 +49,7 @@ func (c *collection) listTar(r io.Reader, position func() int64) (members []entr
 		}
 	}
 	if c.data != nil && nth == 0 && !c.ended(start) {
-		c.notes = append(c.notes, "the tar archive has no end-of-archive marker, so it may have been cut off")
+		c.notes = append(c.notes, "the tar archive has no end mark, so it may have been cut off")
 	}
 	extra, err := nonzero(r)
 	if extra {
