@@ -272,7 +272,7 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	case f != nil && f.Code == failure.Terminated:
 		d.printf("%sstopped    %10s\n", d.columns(s), program.Duration(s.Seconds))
 	case f != nil:
-		d.printf("%sfailed     %10s  exit code %d (%s)\n", d.columns(s), program.Duration(s.Seconds), f.Code, f.Code)
+		d.printf("%sfailed     %10s  %s\n", d.columns(s), program.Duration(s.Seconds), runner.ExitText(s.Stage, f.Code))
 		d.failure(f)
 	case s.State == runner.Skipped:
 		d.printf("%sskipped                %s\n", d.columns(s), s.Reason)
@@ -338,7 +338,7 @@ func (d *display) Ended(run *runner.Run) {
 	for _, s := range run.Steps {
 		switch s.State {
 		case runner.Failed:
-			d.printf("failed     %-*s  exit code %d (%s)\n", d.name, s.Name, s.Exit, s.Exit)
+			d.printf("failed     %-*s  %s\n", d.name, s.Name, runner.ExitText(s.Stage, s.Exit))
 		case runner.Skipped:
 			d.printf("skipped    %-*s  %s\n", d.name, s.Name, s.Reason)
 		}

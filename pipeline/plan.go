@@ -31,11 +31,11 @@ type runPlan struct {
 	Steps  []stepPlan `json:"steps"`
 }
 
-// stepPlan is a hit, with the time and duration of the run that made the result, or a miss.
+// stepPlan is a hit, with the time and duration of the run that made the result, a miss, or a step that is skipped.
 type stepPlan struct {
 	Step      string            `json:"step"`
 	Stage     string            `json:"stage"`
-	State     string            `json:"state"` // hit or miss
+	State     string            `json:"state"` // hit, miss or skip
 	Key       string            `json:"key,omitempty"`
 	Created   time.Time         `json:"created,omitzero"`
 	Seconds   float64           `json:"seconds,omitempty"`
@@ -43,6 +43,7 @@ type stepPlan struct {
 	Changes   []change          `json:"changes,omitempty"`   // compared with the run in the reason
 	Continues string            `json:"continues,omitempty"` // the shorter action that it continues
 	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that have to be made first; it may still be a hit
+	Condition string            `json:"condition,omitempty"` // comparison that is not decided yet
 	Warning   string            `json:"warning,omitempty"`   // the step asks for more than this machine has
 	Action    json.RawMessage   `json:"action,omitempty"`    // with --verbose
 }
@@ -72,6 +73,12 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	var runs []*runner.Run
 	for _, d := range decisions {
 		s := stepPlan{Step: d.Node.Name(), Stage: d.Node.Stage.Stage, State: "miss", Key: d.Key}
+		if d.Skip != "" {
+			s.State, s.Reason = "skip", d.Skip
+			plan.Steps = append(plan.Steps, s)
+			continue
+		}
+		s.Condition = d.Unknown
 		if c.Verbose {
 			if s.Action, err = d.Action.Preimage(); err != nil {
 				return err
@@ -143,6 +150,9 @@ func (p runPlan) table(w io.Writer) {
 		}
 		if s.Continues != "" {
 			fmt.Fprintf(w, "    %s\n", s.Continues)
+		}
+		if s.Condition != "" {
+			fmt.Fprintf(w, "    only when %s, which is not known yet\n", s.Condition)
 		}
 		if s.Warning != "" {
 			fmt.Fprintf(w, "    warning: %s\n", s.Warning)

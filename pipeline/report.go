@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -117,7 +116,9 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 		if d := s.Declared; d != nil {
 			step.Ports, step.NoEffect = d.Outputs, d.NoEffect
 			// An input from a step is STEP.OUTPUT. A path or ref does not name a step, so Subject then matches none.
-			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".")
+			if from, err := artifact.ParseReference(s.Inputs[d.Subject].From); err == nil {
+				step.Subject = from.Step
+			}
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {
 			step.Error = "not run: " + cmp.Or(s.Reason, s.State)

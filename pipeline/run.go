@@ -70,6 +70,12 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 	if err != nil {
 		return nil, err
 	}
+	if opt.Only != "" {
+		if _, ok := g.Node(opt.Only); !ok {
+			return nil, failure.New(failure.Usage, "pipeline plan lists them; pipeline run takes the name for all",
+				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
+		}
+	}
 	store, err := a.openStore(ctx)
 	if err != nil {
 		return nil, err

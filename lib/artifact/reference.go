@@ -13,7 +13,8 @@ import (
 //
 //	sha256:<64 hex digits>   Digest         a blob, by its content
 //	ref:<name>               Name           a blob, by a name in the store
-//	<step>.<output>          Step, Output   an output of a step of a recipe or run
+//	<step>.<output>          Step, Output   an output of a step of a recipe or run; the step may be an instance,
+//	                                        <step>[<name>=<value>,…]
 //	anything else            Path           a local file
 //
 // A program outside a recipe has no steps, so it reads <step>.<output> as a file path; see String.
@@ -26,7 +27,7 @@ type Reference struct {
 
 const namePrefix = "ref:"
 
-var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
+var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*(?:\[[A-Za-z0-9_.,=+-]+\])?)\.([A-Za-z0-9_-]+)$`)
 
 // ParseReference returns the reference that text denotes. It fails with class Usage if text begins like a digest or a
 // ref but is not a valid one.

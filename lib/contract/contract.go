@@ -5,6 +5,8 @@ package contract
 
 import (
 	"encoding/json"
+	"path"
+	"strings"
 	"time"
 )
 
@@ -18,6 +20,7 @@ const (
 	MediaJSON   = "application/json"
 	MediaNDJSON = "application/x-ndjson"
 	MediaNPZ    = "application/x-npz"
+	MediaOther  = "application/octet-stream"
 )
 
 // Port is a named input or output. An Optional input may be left out; an Optional output may be left unwritten.
@@ -111,6 +114,17 @@ func Extension(media string) string {
 
 var extensions = map[string]string{
 	MediaArrow: ".arrow", MediaPNG: ".png", MediaJSON: ".json", MediaNDJSON: ".ndjson", MediaNPZ: ".npz",
+	"text/plain": ".txt", "text/markdown": ".md", "text/csv": ".csv", "text/html": ".html",
+}
+
+// MediaOf returns the media type of a file with the given name, or MediaOther.
+func MediaOf(name string) string {
+	for media, ext := range extensions {
+		if strings.EqualFold(path.Ext(name), ext) {
+			return media
+		}
+	}
+	return MediaOther
 }
 
 // DecodeManifest reads the manifest that a stage wrote.

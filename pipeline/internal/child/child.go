@@ -31,8 +31,8 @@ func pipe() (*os.File, error) {
 	return lifeline.r, lifeline.err
 }
 
-// Run starts cmd and waits for it to end. When ctx ends, Run sends the child SIGTERM, and kills it if it still runs
-// after grace.
+// Run starts cmd, a program of vapo, and waits for it to end. When ctx ends, Run sends the child SIGTERM, and kills it
+// if it still runs after grace.
 func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	r, err := pipe()
 	if err != nil {
@@ -43,6 +43,12 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env, contract.ParentFD+"=3")
+	return RunForeign(ctx, cmd, grace)
+}
+
+// RunForeign is Run for a program that does not know the pipe. Except on Linux, it keeps running if this process is
+// killed.
+func RunForeign(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // otherwise a grandchild could keep our pipes open
 

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +22,7 @@ import (
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/catalog"
+	"vapo/pipeline/internal/command"
 	"vapo/pipeline/internal/recipe"
 )
 
@@ -39,7 +39,9 @@ type Node struct {
 	Stage   *catalog.Entry
 	Params  map[string]any // every parameter, with its resolved value
 	Sources map[string]Source
-	Needs   []string // names of the steps whose outputs this step uses, sorted
+	Needs   []string // names of the steps whose outputs or scores this step uses, sorted
+	// Mentions are the nodes whose values the condition of this step compares, by name.
+	Mentions map[string]*Node
 }
 
 // Name returns the step's name.
@@ -61,14 +63,23 @@ func (g *Graph) Node(name string) (*Node, bool) {
 	return g.Nodes[i], true
 }
 
+// Instances returns the number of instances of a step of the recipe.
+func (g *Graph) Instances(step string) int {
+	return len(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *Node) bool { return n.Step.Base != step }))
+}
+
 // Build connects and checks the steps of a recipe. It applies one kind of check to all steps before the next kind. The
 // error is the first one, in file order, of the first kind of check that fails. If there are targets, the graph has
 // only these steps and those that they need, and only these need to pass the last check, by the stages themselves: it
 // fails for files that are missing here.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ...string) (*Graph, error) {
-	nodes := make([]*Node, len(r.Steps))
-	for i, s := range r.Steps {
-		nodes[i] = &Node{Step: s, Sources: map[string]Source{}}
+	steps, err := r.Expand()
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]*Node, len(steps))
+	for i, s := range steps {
+		nodes[i] = &Node{Step: s, Sources: map[string]Source{}, Mentions: map[string]*Node{}}
 	}
 	if err := each(ctx, nodes, func(ctx context.Context, n *Node) error { return n.describe(ctx, c) }); err != nil {
 		return nil, err
@@ -77,6 +88,10 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 		if err := n.connect(r, nodes); err != nil {
 			return nil, err
 		}
+		if err := n.condition(r, nodes); err != nil {
+			return nil, err
+		}
+		slices.Sort(n.Needs)
 	}
 	ordered, err := order(nodes)
 	if err != nil {
@@ -90,7 +105,12 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 	if ordered, err = selected(ordered, targets); err != nil {
 		return nil, err
 	}
-	err = each(ctx, inFileOrder(r, ordered), func(ctx context.Context, n *Node) error {
+	err = each(ctx, inFileOrder(nodes, ordered), func(ctx context.Context, n *Node) error {
+		if n.Step.Command != nil {
+			var err error
+			n.Stage.Path, n.Params, err = command.Resolve(n.Step, r)
+			return err
+		}
 		var err error
 		n.Params, err = c.Check(ctx, n.Stage, n.Params)
 		if err != nil {
@@ -137,6 +157,11 @@ func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) err
 }
 
 func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
+	if n.Step.Command != nil {
+		d, err := command.Describe(n.Step)
+		n.Stage = &catalog.Entry{Description: d}
+		return err
+	}
 	var err error
 	n.Stage, err = c.Stage(ctx, n.Step.Stage)
 	if errors.Is(err, os.ErrNotExist) {
@@ -144,7 +169,8 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 			return failure.New(failure.Usage, "run make build, or name the directory with --bin",
 				"no stage programs in %s", c.Dir())
 		}
-		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
+		all := append(c.Names(), recipe.CommandStage)
+		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, all, "the stages are"),
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
 	}
 	if err != nil {
@@ -177,7 +203,6 @@ func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 				"step %s: input %s of stage %s is missing", n.Name(), p.Name, d.Stage)
 		}
 	}
-	slices.Sort(n.Needs)
 	return nil
 }
 
@@ -225,7 +250,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Output, names(from.Outputs), "its outputs are"),
 			"step %s: input %s: step %s (stage %s) has no output %s", n.Name(), in.Name, ref.Step, from.Stage, ref.Output)
 	}
-	if out.Media != port.Media {
+	if port.Media != "" && out.Media != port.Media {
 		return Source{}, recipe.Error(in.Pos, "", "step %s: input %s takes %s, but %s is %s",
 			n.Name(), in.Name, port.Media, in.From, out.Media)
 	}
@@ -248,6 +273,9 @@ func isFile(path string) bool {
 // params converts the recipe's parameters to the types that the stage declares.
 func (n *Node) params(r *recipe.Recipe) (map[string]any, error) {
 	out := map[string]any{}
+	if n.Step.Command != nil {
+		return nil, nil // command.Resolve returns them
+	}
 	d := n.Stage.Description
 	all := make([]string, len(d.Params))
 	for i, p := range d.Params {
@@ -295,52 +323,4 @@ func names(ports []contract.Port) []string {
 		out[i] = p.Name
 	}
 	return out
-}
-
-// order sorts nodes so that each comes after the nodes that it needs. If that is impossible, it returns an error that
-// shows a cycle.
-func order(nodes []*Node) ([]*Node, error) {
-	byName := make(map[string]*Node, len(nodes))
-	for _, n := range nodes {
-		byName[n.Name()] = n
-	}
-	var out []*Node
-	placed := map[string]bool{}
-	for len(out) < len(nodes) {
-		i := slices.IndexFunc(nodes, func(n *Node) bool {
-			return !placed[n.Name()] && !slices.ContainsFunc(n.Needs, func(s string) bool { return !placed[s] })
-		})
-		if i < 0 {
-			return nil, cycle(nodes, byName, placed)
-		}
-		placed[nodes[i].Name()] = true
-		out = append(out, nodes[i])
-	}
-	return out, nil
-}
-
-// cycle returns an error that shows a cycle. It follows needs among the steps that are not placed until a step repeats.
-func cycle(nodes []*Node, byName map[string]*Node, placed map[string]bool) error {
-	i := slices.IndexFunc(nodes, func(n *Node) bool { return !placed[n.Name()] })
-	path := []string{nodes[i].Name()}
-	for {
-		n := byName[path[len(path)-1]]
-		next := n.Needs[slices.IndexFunc(n.Needs, func(s string) bool { return !placed[s] })]
-		if at := slices.Index(path, next); at >= 0 {
-			loop := append(path[at:], next)
-			slices.Reverse(loop)
-			return recipe.Error(needPos(n, next), "a step can only use outputs of steps that do not depend on it",
-				"steps form a cycle: %s", strings.Join(loop, " → "))
-		}
-		path = append(path, next)
-	}
-}
-
-func needPos(n *Node, step string) recipe.Pos {
-	for _, name := range slices.Sorted(maps.Keys(n.Sources)) {
-		if n.Sources[name].Step == step {
-			return n.Sources[name].Pos
-		}
-	}
-	return n.Step.Pos
 }

@@ -8,21 +8,24 @@ import (
 )
 
 // selected returns the targets and all nodes that they need, directly or through others, in the order of nodes. Without
-// targets, it returns all nodes.
+// targets, it returns all nodes. A target is the name of an instance, or that of a step, for all its instances.
 func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	if len(targets) == 0 {
 		return nodes, nil
 	}
 	wanted := map[string]bool{}
 	for _, name := range targets {
-		if !slices.ContainsFunc(nodes, func(n *Node) bool { return n.Name() == name }) {
-			all := make([]string, len(nodes))
-			for i, n := range nodes {
-				all[i] = n.Name()
+		found := false
+		var all []string
+		for _, n := range nodes {
+			if n.Name() == name || n.Step.Base == name {
+				wanted[n.Name()], found = true, true
 			}
+			all = append(all, n.Name())
+		}
+		if !found {
 			return nil, failure.New(failure.Usage, recipe.Suggest(name, all, "the steps are"), "the recipe has no step %s", name)
 		}
-		wanted[name] = true
 	}
 	var out []*Node
 	for _, n := range slices.Backward(nodes) { // each node comes after the nodes that it needs
@@ -37,9 +40,7 @@ func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	return out, nil
 }
 
-// inFileOrder returns the nodes in the order of their steps in the recipe.
-func inFileOrder(r *recipe.Recipe, nodes []*Node) []*Node {
-	return slices.SortedFunc(slices.Values(nodes), func(a, b *Node) int {
-		return slices.Index(r.Steps, a.Step) - slices.Index(r.Steps, b.Step)
-	})
+// inFileOrder returns those of all, which are in the order of the file, that are among nodes.
+func inFileOrder(all, nodes []*Node) []*Node {
+	return slices.DeleteFunc(slices.Clone(all), func(n *Node) bool { return !slices.Contains(nodes, n) })
 }

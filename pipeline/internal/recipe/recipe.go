@@ -51,12 +51,20 @@ type Step struct {
 	Timeout     time.Duration // limit for one attempt; 0: none
 	Retries     Retries
 	Resources   Resources
+	Command     *Command // nil unless the stage is CommandStage
+	Foreach     *Foreach // nil: the step has no instances
+	When        []Term   // all must hold, or the step is skipped
+	Base        string   // after Expand: the name in the file
 }
 
 // Input is a named input of a step, with its origin.
 type Input struct {
 	Name, From string
 	Pos        Pos // position of From
+
+	// After Expand: an input from all instances of a step is one input for each, named LIST[LABEL].
+	List     string // its name in the file; "": the input is a single one
+	Bindings []Binding
 }
 
 // Param is a parameter as written in the recipe. Value is a string, bool, int64, uint64, float64, nil, []any or
@@ -157,8 +165,11 @@ func (r *Recipe) parseSteps(n node) error {
 	return nil
 }
 
+// stepKeys are the keys that every step may have.
+var stepKeys = []string{"stage", "inputs", "params", "timeout", "retries", "resources", "foreach", "when"}
+
 func (s *Step) parse(n node) error {
-	fields, err := n.mapping("step "+s.Name, "stage", "inputs", "params", "timeout", "retries", "resources")
+	fields, err := n.mapping("step "+s.Name, slices.Concat(stepKeys, commandKeys)...)
 	if err != nil {
 		return err
 	}
@@ -176,6 +187,10 @@ func (s *Step) parse(n node) error {
 			s.Retries, err = e.value.retries()
 		case "resources":
 			s.Resources, err = e.value.resources()
+		case "foreach":
+			s.Foreach, err = e.value.foreach()
+		case "when":
+			s.When, err = e.value.when()
 		}
 		if err != nil {
 			return err
@@ -184,7 +199,7 @@ func (s *Step) parse(n node) error {
 	if s.Stage == "" {
 		return Error(s.Pos, "add stage: with the name of a stage program", "step %s has no stage", s.Name)
 	}
-	return nil
+	return s.parseCommand(fields)
 }
 
 func (s *Step) parseInputs(n node) error {
@@ -200,7 +215,7 @@ func (s *Step) parseInputs(n node) error {
 		if from == "" {
 			return Error(e.value.pos, "", "input %s of step %s is empty", e.key, s.Name)
 		}
-		s.Inputs = append(s.Inputs, Input{e.key, from, e.value.pos})
+		s.Inputs = append(s.Inputs, Input{Name: e.key, From: from, Pos: e.value.pos})
 	}
 	return nil
 }
@@ -282,9 +297,9 @@ func (r *Recipe) SetInput(arg string) error {
 	case i >= 0 && from == "":
 		s.Inputs = slices.Delete(s.Inputs, i, i+1)
 	case i >= 0:
-		s.Inputs[i] = Input{name, from, pos}
+		s.Inputs[i] = Input{Name: name, From: from, Pos: pos}
 	case from != "":
-		s.Inputs = append(s.Inputs, Input{name, from, pos})
+		s.Inputs = append(s.Inputs, Input{Name: name, From: from, Pos: pos})
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 				{"half", 0.5, ".5", Pos{"demo.yaml", 8, 89}},
 			}},
 			{Name: "potential", Stage: "train", Pos: Pos{"demo.yaml", 9, 3},
-				Inputs: []Input{{"data", "data.train", Pos{"demo.yaml", 12, 13}}},
+				Inputs: []Input{{Name: "data", From: "data.train", Pos: Pos{"demo.yaml", 12, 13}}},
 				Params: []Param{
 					{"steps", int64(1000), "1000", Pos{"demo.yaml", 14, 7}},
 					{"quoted", "1000", "1000", Pos{"demo.yaml", 15, 7}},

@@ -118,7 +118,7 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 		y := mid(at[i]) - nodeHeight/2
 		d.Nodes = append(d.Nodes, dagNode{
 			X: x(layer[i]), Y: y, W: nodeWidth, H: nodeHeight, TextX: x(layer[i]) + 14, NameY: y + 21, NotY: y + 38,
-			Name: clip(s.Name, 17), Note: clip(note(i), 24), Class: class(i), full: s.Name,
+			Name: clip(short(s.Name), 17), Note: clip(note(i), 24), Class: class(i), full: s.Name,
 		})
 	}
 	for _, r := range routes {
@@ -161,6 +161,19 @@ func resolveNeeds(steps []Step) [][]int {
 		}
 	}
 	return out
+}
+
+// short leaves out the names of parameters in the name of an instance: potential[seed=0] becomes potential[0].
+func short(name string) string {
+	base, rest, ok := strings.Cut(name, "[")
+	if !ok {
+		return name
+	}
+	parts := strings.Split(rest, ",")
+	for i, part := range parts {
+		_, parts[i], _ = strings.Cut(part, "=")
+	}
+	return base + "[" + strings.Join(parts, ",")
 }
 
 // clip shortens s to at most n characters.

@@ -26,6 +26,9 @@ type Decision struct {
 	Reason string             // reason for a miss, if the store shows one
 	Wait   []string           // steps whose outputs are not known yet
 
+	Skip    string // why the step will not run; the other fields but Node are then empty
+	Unknown string // a comparison of the step's condition that needs a score that does not exist yet
+
 	Series        string           // key shared by actions that differ only in length; "" if the stage has no series
 	Length        int64            // length of this action
 	Earlier       *artifact.Record // on a miss: longest shorter action with a complete result in the store

@@ -16,6 +16,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/child"
+	"vapo/pipeline/internal/recipe"
 )
 
 // Failure describes a failed step, with the stage's own error and last log lines.
@@ -45,6 +46,14 @@ func asFailure(step, stageName string, err error) *Failure {
 	return &Failure{Step: step, Stage: stageName, Code: failure.ClassOf(err), Text: text, Advice: failure.HintOf(err)}
 }
 
+// ExitText returns an exit code with the name of its class. The exit codes of commands are their own.
+func ExitText(stage string, code failure.Class) string {
+	if stage == recipe.CommandStage && code.String() == failure.Bug.String() {
+		return fmt.Sprintf("exit code %d", code)
+	}
+	return fmt.Sprintf("exit code %d (%s)", code, code)
+}
+
 // executed is the result of a stage that succeeded: its manifest, decoded and as bytes.
 type executed struct {
 	manifest *contract.Manifest
@@ -66,6 +75,41 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 	}
 	defer logFile.Close()
 
+	lines := newLineReader(logFile, func(l Line) {
+		if l.Progress != nil {
+			a.Display.StepProgress(s, *l.Progress)
+		} else {
+			a.Display.StepLog(s, l)
+		}
+	})
+	var e *execution
+	if d.Node.Step.Command == nil {
+		e = a.stage(d, s, lease, scratch)
+	} else if e, err = a.command(ctx, d, scratch, lines); err != nil {
+		return nil, err
+	}
+	e.cmd.Stderr = lines
+	running, cancel := ctx, context.CancelFunc(func() {})
+	if limit := d.Node.Step.Timeout; limit > 0 {
+		running, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
+	}
+	defer cancel()
+	runErr := e.run(running, e.cmd, a.Grace)
+	lines.flush()
+	if runErr == nil {
+		result, err := e.finish(ctx)
+		if err != nil {
+			f := asFailure(s.Name, s.Stage, err)
+			f.Tail, f.LogFile = lines.tail(), logPath
+			return nil, f
+		}
+		return result, nil
+	}
+	return nil, a.failed(running, d, s, runErr, lines, logPath)
+}
+
+// stage prepares the execution of a stage program.
+func (a *attempt) stage(d *Decision, s *Step, lease, scratch string) *execution {
 	manifestPath := filepath.Join(scratch, "manifest.json")
 	args := []string{"run", "--manifest", manifestPath, "--live", d.Key, "--lease", lease}
 	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
@@ -76,32 +120,15 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 			args = append(args, "--earlier", name+"="+string(d.Earlier.Outputs[name]))
 		}
 	}
-	args = append(args, contract.Flags(d.Node.Params)...)
-	lines := newLineReader(logFile, func(l Line) {
-		if l.Progress != nil {
-			a.Display.StepProgress(s, *l.Progress)
-		} else {
-			a.Display.StepLog(s, l)
-		}
-	})
-	cmd := exec.Command(d.Node.Stage.Path, args...)
+	cmd := exec.Command(d.Node.Stage.Path, append(args, contract.Flags(d.Node.Params)...)...)
 	cmd.Env = slices.Concat(a.Env, d.env, []string{"TMPDIR=" + scratch})
-	cmd.Stderr = lines
-	if limit := d.Node.Step.Timeout; limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
-		defer cancel()
-	}
-	runErr := child.Run(ctx, cmd, a.Grace)
-	lines.flush()
-	if runErr == nil {
+	return &execution{cmd, child.Run, func(context.Context) (*executed, error) {
 		raw, err := os.ReadFile(manifestPath)
 		if err != nil {
 			return nil, fmt.Errorf("stage %s ended with exit code 0 and no manifest: %v", s.Stage, err)
 		}
 		return a.accept(d, s, raw)
-	}
-	return nil, a.failed(ctx, d, s, runErr, lines, logPath)
+	}}
 }
 
 // accept decodes a manifest and checks that it belongs to the action that was run.
@@ -128,7 +155,12 @@ func (a *attempt) failed(
 	ctx context.Context, d *Decision, s *Step, err error, lines *lineReader, logPath string,
 ) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
-	f.Text, f.Advice = lines.lastError()
+	what := "stage " + s.Stage
+	if d.Node.Step.Command == nil {
+		f.Text, f.Advice = lines.lastError()
+	} else {
+		what = d.Node.Step.Command.Run[0]
+	}
 	code, bySignal, ok := child.ExitCode(err)
 	switch {
 	case !ok && errors.Is(err, exec.ErrWaitDelay):
@@ -143,10 +175,13 @@ func (a *attempt) failed(
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
 	case bySignal:
 		f.Code = failure.Class(code)
-		f.Text = fmt.Sprintf("stage %s was killed by signal %d (%v)", s.Stage, code-128, syscall.Signal(code-128))
+		f.Text = fmt.Sprintf("%s was killed by signal %d (%v)", what, code-128, syscall.Signal(code-128))
 		if code-128 == int(syscall.SIGKILL) {
 			f.Advice = "if it was not killed on purpose, memory ran out (see dmesg); run the same command again to resume"
 		}
+	case d.Node.Step.Command != nil:
+		f.Code, f.Text = failure.Class(code), fmt.Sprintf("%s ended with exit code %d", what, code)
+		f.Advice = "what it printed is in " + program.ShortPath(logPath)
 	case lines.panicked && code == 2:
 		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage),
 			"this is a bug in the stage; its log has the stack"

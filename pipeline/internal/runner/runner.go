@@ -216,12 +216,26 @@ func (a *attempt) skip(s *Step, reason string) {
 // Plan looks up the result of every step without running any.
 func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) {
 	made := outputs{}
+	skipped := map[string]bool{}
 	var out []*Decision
 	for _, n := range g.Nodes {
+		v, err := r.judge(ctx, n, made)
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(n.Needs, func(need string) bool { return skipped[need] }); i >= 0 {
+			v.skip = "needs " + n.Needs[i]
+		}
+		if v.skip != "" {
+			skipped[n.Name()] = true
+			out = append(out, &Decision{Node: n, Skip: v.skip})
+			continue
+		}
 		d, err := r.decide(ctx, n, made, false)
 		if err != nil {
 			return nil, err
 		}
+		d.Unknown = v.unknown
 		if d.Hit != nil {
 			made[n.Name()] = d.Made.Outputs
 		}

@@ -16,11 +16,17 @@ import (
 // step runs one step, from finding its inputs to publishing its outputs.
 func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	began := time.Now()
-	err := a.persist(ctx, n, s)
+	skip, err := a.skips(ctx, n)
+	if err == nil && skip == "" {
+		err = a.persist(ctx, n, s)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.Seconds = time.Since(began).Seconds()
 	if err == nil {
+		if skip != "" {
+			s.State, s.Reason = Skipped, skip
+		}
 		return nil
 	}
 	f := asFailure(s.Name, s.Stage, err)
@@ -30,6 +36,15 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 		s.State = Terminated
 	}
 	return f
+}
+
+// skips returns why the condition of a step does not hold, or "" if the step runs. All scores that it compares exist.
+func (a *attempt) skips(ctx context.Context, n *graph.Node) (string, error) {
+	a.mu.Lock()
+	made := maps.Clone(a.made)
+	a.mu.Unlock()
+	v, err := a.judge(ctx, n, made)
+	return v.skip, err
 }
 
 // carryOut looks up the result of a step, and computes the result if the store lacks it.

@@ -1,0 +1,132 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/lib/program"
+	"vapo/pipeline/internal/recipe"
+)
+
+// Job is one execution of a command in a directory of its own.
+type Job struct {
+	Step    *recipe.Step
+	Program string            // absolute path
+	Params  map[string]any    // of Resolve
+	Inputs  map[string]string // digests by name
+	Store   *artifact.Store
+	Dir     string // an empty directory
+}
+
+func (j *Job) work() string { return filepath.Join(j.Dir, "work") }
+
+// Start fetches the inputs and returns the process to run.
+func (j *Job) Start(ctx context.Context) (*exec.Cmd, error) {
+	temporary := filepath.Join(j.Dir, "tmp")
+	if err := errors.Join(os.MkdirAll(j.work(), 0o755), os.MkdirAll(temporary, 0o755)); err != nil {
+		return nil, err
+	}
+	lists := map[string][]recipe.Input{}
+	for _, in := range j.Step.Inputs {
+		file := in.Name
+		if in.List != "" {
+			lists[in.List] = append(lists[in.List], in)
+			file = filepath.Join(in.List, recipe.Label(in.Bindings))
+			if err := os.MkdirAll(filepath.Join(j.work(), in.List), 0o755); err != nil {
+				return nil, err
+			}
+		}
+		if err := j.Store.Fetch(ctx, artifact.Digest(j.Inputs[in.Name]), filepath.Join(j.work(), file)); err != nil {
+			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+		}
+	}
+	for name, list := range lists {
+		if err := os.WriteFile(filepath.Join(j.work(), name, indexName), index(list), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.unchanged(); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(j.Program, j.Step.Command.Run[1:]...)
+	cmd.Dir = j.work()
+	cmd.Env = []string{"HOME=" + j.work(), "PATH=" + searchPath, "TMPDIR=" + temporary}
+	for _, v := range j.Step.Command.Env {
+		cmd.Env = append(cmd.Env, v.Name+"="+v.Value)
+	}
+	return cmd, nil
+}
+
+// unchanged checks that the program is still the one in the key.
+func (j *Job) unchanged() error {
+	want, keyed := j.Params["program"]
+	if !keyed {
+		return nil
+	}
+	digest, _, err := artifact.FileDigest(j.Program)
+	if err == nil && string(digest) != want {
+		err = failure.New(failure.Integrity, "run the same command again", "%s changed during the run", j.Program)
+	}
+	return err
+}
+
+// Finish puts the outputs into the store and returns the manifest of a command that began at began and succeeded.
+func (j *Job) Finish(ctx context.Context, began time.Time) (*contract.Manifest, error) {
+	m := &contract.Manifest{
+		Contract: contract.Contract, Stage: recipe.CommandStage, Version: version, Params: j.Params, Inputs: j.Inputs,
+		Outputs: map[string]contract.Output{}, Versions: program.Versions(),
+		Started: began.UTC().Truncate(time.Millisecond), WallSeconds: time.Since(began).Seconds(),
+	}
+	if err := j.unchanged(); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(j.work())
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	for _, out := range j.Step.Command.Outputs {
+		if err := check(root, out); err != nil {
+			return nil, err
+		}
+		digest, size, err := j.Store.PutFile(ctx, filepath.Join(j.work(), out.Value))
+		if err != nil {
+			return nil, fmt.Errorf("output %s: %w", out.Name, err)
+		}
+		m.Outputs[out.Name] = contract.Output{Digest: string(digest), Size: size, Media: contract.MediaOf(out.Value)}
+	}
+	return m, nil
+}
+
+// check checks that an output is a regular file, and that no directory on the way to it is a link to another place.
+func check(root *os.Root, out recipe.Named) error {
+	parts := strings.Split(out.Value, "/")
+	for i := range parts {
+		file := strings.Join(parts[:i+1], "/")
+		info, err := root.Lstat(file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return failure.New(failure.Input, "the program must write it, in the directory in which it starts",
+				"the program ended without writing output %s (%s)", out.Name, out.Value)
+		case err != nil:
+			return failure.New(failure.Input, "", "output %s: %w", out.Name, err)
+		case info.Mode()&fs.ModeSymlink != 0:
+			return failure.New(failure.Input, "the program must write the file itself", "output %s: %s is a symbolic link",
+				out.Name, file)
+		case file == out.Value && !info.Mode().IsRegular():
+			return failure.New(failure.Input, "an output is one file; pack several with tar, for example",
+				"output %s: %s is not a regular file", out.Name, file)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+// Package condition reads the conditions under which steps run, such as
+//
+//	score.*.value < 100 and data.source == 'mnist'
+//
+// It is a package of its own because it should stay small: a condition compares parameters and scores with constants,
+// so it can be checked before a run and shown with its values after it. Whatever needs more is a command.
+//
+//	condition  = comparison { "and" comparison } .
+//	comparison = STEP "." [ "*" "." ] NAME ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) ( NUMBER | 'TEXT' | "TEXT" ) .
+package condition
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Value is the name of a step's score. Any other name is that of a parameter.
+const Value = "value"
+
+// Comparison is one comparison of a condition.
+type Comparison struct {
+	Step   string
+	All    bool   // with *: it must hold for every instance of the step
+	Name   string // Value or a parameter
+	Op     string
+	Const  any // a float64 or a string
+	Text   string
+	Offset int // of the comparison in the condition, in bytes
+}
+
+// Error is a mistake in a condition.
+type Error struct {
+	Offset int // in bytes
+	Text   string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+var (
+	term   = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.(\*\.)?([A-Za-z0-9_-]+)`)
+	sign   = regexp.MustCompile(`^(<=|>=|==|!=|<|>)`)
+	number = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`)
+	quoted = regexp.MustCompile(`^('[^']*'|"[^"]*")`)
+	and    = regexp.MustCompile(`^and(\s|$)`)
+)
+
+// Parse reads a condition. An error is an *Error.
+func Parse(text string) ([]Comparison, error) {
+	r := reader{text: text}
+	var out []Comparison
+	for {
+		c, err := r.comparison()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+		if r.space(); r.at == len(text) {
+			return out, nil
+		}
+		if r.take(and) == "" {
+			return nil, r.error("expected and, or the end")
+		}
+	}
+}
+
+type reader struct {
+	text string
+	at   int
+}
+
+func (r *reader) error(format string, args ...any) error {
+	return &Error{r.at, fmt.Sprintf(format, args...)}
+}
+
+func (r *reader) space() { r.at = len(r.text) - len(strings.TrimLeft(r.text[r.at:], " \t\r\n")) }
+
+// take skips white space and then what pattern matches, which it returns.
+func (r *reader) take(pattern *regexp.Regexp) string {
+	r.space()
+	found := pattern.FindString(r.text[r.at:])
+	r.at += len(found)
+	return found
+}
+
+func (r *reader) comparison() (Comparison, error) {
+	r.space()
+	c := Comparison{Offset: r.at}
+	m := term.FindStringSubmatch(r.text[r.at:])
+	if m == nil {
+		return c, r.error("expected STEP.value or STEP.PARAMETER")
+	}
+	r.at += len(m[0])
+	c.Step, c.All, c.Name = m[1], m[2] != "", m[3]
+	if c.Op = r.take(sign); c.Op == "" {
+		return c, r.error("expected one of < <= > >= == !=")
+	}
+	if text := r.take(quoted); text != "" {
+		if c.Op != "==" && c.Op != "!=" {
+			return c, r.error("text can only be compared with == and !=")
+		}
+		c.Const = text[1 : len(text)-1]
+	} else {
+		text := r.take(number)
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return c, r.error("expected a number, or text in quotes")
+		}
+		c.Const = v
+	}
+	c.Text = r.text[c.Offset:r.at]
+	return c, nil
+}
+
+// Holds reports whether the comparison holds for a value: that of a score or parameter. It fails if they cannot be
+// compared.
+func (c Comparison) Holds(v any) (bool, error) {
+	if text, ok := c.Const.(string); ok {
+		s, ok := v.(string)
+		if !ok {
+			return false, fmt.Errorf("%s is %v, which is not text", c.Name, v)
+		}
+		return (s == text) == (c.Op == "=="), nil
+	}
+	var x float64
+	switch v := v.(type) {
+	case int64:
+		x = float64(v)
+	case uint64:
+		x = float64(v)
+	case float64:
+		x = v
+	default:
+		return false, fmt.Errorf("%s is %v, which is not a number", c.Name, v)
+	}
+	if math.IsNaN(x) {
+		return false, nil
+	}
+	y := c.Const.(float64)
+	switch c.Op {
+	case "<":
+		return x < y, nil
+	case "<=":
+		return x <= y, nil
+	case ">":
+		return x > y, nil
+	case ">=":
+		return x >= y, nil
+	case "==":
+		return x == y, nil
+	}
+	return x != y, nil
+}

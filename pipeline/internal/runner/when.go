@@ -1,0 +1,74 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"vapo/lib/artifact"
+	"vapo/lib/failure"
+	"vapo/pipeline/internal/condition"
+	"vapo/pipeline/internal/graph"
+)
+
+// maxScore is the largest size of a score that is read, in bytes.
+const maxScore = 1 << 20
+
+// verdict is what is known about the condition of a step.
+type verdict struct {
+	skip    string // why the step does not run; "" if it does or if that is unknown
+	unknown string // the comparison that needs a score that does not exist yet
+}
+
+// judge evaluates the condition of a step with the scores among made.
+func (r *Runner) judge(ctx context.Context, n *graph.Node, made outputs) (v verdict, err error) {
+	for _, term := range n.Step.When {
+		for _, name := range term.Steps {
+			of := n.Mentions[name]
+			var x any
+			if term.Name == condition.Value {
+				port, _ := graph.Score(of.Stage.Description) // the graph has checked that there is one
+				out, ok := made[name][port.Name]
+				if !ok {
+					v.unknown = term.Text
+					continue
+				}
+				if x, err = r.score(ctx, artifact.Digest(out.Digest)); err != nil {
+					return v, located(term.Pos, fmt.Errorf("step %s: when: the score of step %s: %w", n.Name(), name, err))
+				}
+			} else {
+				x = of.Params[term.Name]
+			}
+			holds, err := term.Holds(x)
+			if err != nil {
+				return v, failure.New(failure.Input, "", "%s: step %s: when: step %s: %w", term.Pos, n.Name(), name, err)
+			}
+			if !holds {
+				v.skip = fmt.Sprintf("%s does not hold: %s.%s is %v", term.Text, name, term.Name, x)
+				return v, nil
+			}
+		}
+	}
+	return v, nil
+}
+
+// score returns the value of a score in the store: a number or, if it has none, nil.
+func (r *Runner) score(ctx context.Context, digest artifact.Digest) (any, error) {
+	blob, err := r.Store.Open(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	data, err := io.ReadAll(io.LimitReader(blob, maxScore+1))
+	if err != nil {
+		return nil, err
+	}
+	var score struct{ Value *float64 }
+	if len(data) > maxScore || json.Unmarshal(data, &score) != nil || score.Value == nil {
+		return nil, failure.New(failure.Input, "a score is JSON with a number as its value", "it has no value: %.60q",
+			strings.TrimSpace(string(data[:min(len(data), 60)])))
+	}
+	return *score.Value, nil
+}
