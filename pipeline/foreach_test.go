@@ -179,6 +179,11 @@ steps:
 	w.wantStates("without d", map[string]string{"a": "cached", "b": "skipped", "c": "skipped", "d": "skipped"})
 	w.must("run", "r.yaml", "d") // it needs the score of a
 	w.wantStates("target d", map[string]string{"a": "cached", "d": "cached"})
+	// A default of a step that a target leaves out is known too.
+	w.write("r.yaml", "name: r\nsteps:\n  a: {stage: toy}\n"+
+		"  b: {stage: toy, when: a.steps == 3 and a.backend == 'slow'}\n")
+	w.must("run", "r.yaml", "b")
+	w.wantStates("target b", map[string]string{"b": "cached"})
 }
 
 func TestForeachMistakes(t *testing.T) {

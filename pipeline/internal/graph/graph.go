@@ -105,7 +105,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 	if ordered, err = selected(ordered, targets); err != nil {
 		return nil, err
 	}
-	err = each(ctx, inFileOrder(nodes, ordered), func(ctx context.Context, n *Node) error {
+	err = each(ctx, inFileOrder(nodes, withMentions(ordered)), func(ctx context.Context, n *Node) error {
 		if n.Step.Command != nil {
 			var err error
 			n.Stage.Path, n.Params, err = command.Resolve(n.Step, r)

@@ -40,6 +40,17 @@ func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	return out, nil
 }
 
+// withMentions returns nodes and those whose parameters their conditions compare.
+func withMentions(nodes []*Node) []*Node {
+	out := slices.Clone(nodes)
+	for _, n := range nodes {
+		for _, of := range n.Mentions {
+			out = append(out, of)
+		}
+	}
+	return out
+}
+
 // inFileOrder returns those of all, which are in the order of the file, that are among nodes.
 func inFileOrder(all, nodes []*Node) []*Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n *Node) bool { return !slices.Contains(nodes, n) })

@@ -242,6 +242,9 @@ func TestSuggest(t *testing.T) {
 // FuzzParse checks that any bytes give either a recipe or an error that begins with a position.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
+	f.Add([]byte("name: x\nsteps:\n  a: {stage: s, foreach: {p: [1, x], q: [1e3]}, timeout: 1h, retries: {limit: 2}}\n" +
+		"  b: {stage: s, foreach: a, inputs: {i: a.o}, resources: {cores: 1, memory: 1GiB}}\n" +
+		"  c: {stage: command, run: [p, 1], inputs: {i: b.*.o}, outputs: {o: f}, env: {E: 1}, when: b.*.value < 1}\n"))
 	for _, text := range []string{"name: x\nsteps: {a: {stage: s, params: {p: [1, {q: 1e3}]}}}", "a: &x [*x]", "<<: *a",
 		"? [a]\n: b", "%YAML 1.2\n---\na", "name: |\n  x\n", "- - - a", "{a: , b}", "a:\n\t- b"} {
 		f.Add([]byte(text))
@@ -263,6 +266,20 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("bad step %+v", s)
 			}
 			seen[s.Name] = true
+		}
+		steps, err := r.Expand()
+		if err != nil {
+			if failure.ClassOf(err) != failure.Usage || !strings.HasPrefix(err.Error(), "r:") {
+				t.Fatalf("unplaced error: %v", err)
+			}
+			return
+		}
+		names := map[string]bool{}
+		for _, s := range steps {
+			if names[s.Name] || s.Base == "" {
+				t.Fatalf("bad instance %+v", s)
+			}
+			names[s.Name] = true
 		}
 	})
 }

@@ -43,7 +43,7 @@ func TestPool(t *testing.T) {
 	<-waiting
 	p.giveBack(a)
 	p.giveBack(b)
-	if all := <-got; all.cores != 4 || all.memory != 100 || all.gpus != nil && len(all.gpus) > 0 {
+	if all := <-got; all.cores != 4 || all.memory != 100 || len(all.gpus) > 0 {
 		t.Errorf("got %+v of the whole machine", all)
 	}
 }

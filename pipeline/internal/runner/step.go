@@ -16,17 +16,11 @@ import (
 // step runs one step, from finding its inputs to publishing its outputs.
 func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	began := time.Now()
-	skip, err := a.skips(ctx, n)
-	if err == nil && skip == "" {
-		err = a.persist(ctx, n, s)
-	}
+	err := a.persist(ctx, n, s)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.Seconds = time.Since(began).Seconds()
 	if err == nil {
-		if skip != "" {
-			s.State, s.Reason = Skipped, skip
-		}
 		return nil
 	}
 	f := asFailure(s.Name, s.Stage, err)
@@ -38,17 +32,28 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	return f
 }
 
-// skips returns why the condition of a step does not hold, or "" if the step runs. All scores that it compares exist.
-func (a *attempt) skips(ctx context.Context, n *graph.Node) (string, error) {
+// skips evaluates the condition of a step, and marks the step as skipped if it does not hold. All scores that the
+// condition compares exist.
+func (a *attempt) skips(ctx context.Context, n *graph.Node, s *Step) (bool, error) {
 	a.mu.Lock()
 	made := maps.Clone(a.made)
 	a.mu.Unlock()
 	v, err := a.judge(ctx, n, made)
-	return v.skip, err
+	if err != nil || v.skip == "" {
+		return false, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.State, s.Reason = Skipped, v.skip
+	return true, nil
 }
 
-// carryOut looks up the result of a step, and computes the result if the store lacks it.
+// carryOut looks up the result of a step, and computes the result if the store lacks it. It does neither if the
+// condition of the step does not hold.
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
+	if skipped, err := a.skips(ctx, n, s); skipped || err != nil {
+		return err
+	}
 	var key string // key of the action if another run worked on it at the same time
 	for done := false; !done; {
 		d, err := a.lookUpStep(ctx, n, s)

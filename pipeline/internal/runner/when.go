@@ -54,20 +54,20 @@ func (r *Runner) judge(ctx context.Context, n *graph.Node, made outputs) (v verd
 	return v, nil
 }
 
-// score returns the value of a score in the store: a number or, if it has none, nil.
-func (r *Runner) score(ctx context.Context, digest artifact.Digest) (any, error) {
+// score returns the value of a score in the store.
+func (r *Runner) score(ctx context.Context, digest artifact.Digest) (float64, error) {
 	blob, err := r.Store.Open(ctx, digest)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer blob.Close()
 	data, err := io.ReadAll(io.LimitReader(blob, maxScore+1))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	var score struct{ Value *float64 }
 	if len(data) > maxScore || json.Unmarshal(data, &score) != nil || score.Value == nil {
-		return nil, failure.New(failure.Input, "a score is JSON with a number as its value", "it has no value: %.60q",
+		return 0, failure.New(failure.Input, "a score is JSON with a number as its value", "it has no value: %.60q",
 			strings.TrimSpace(string(data[:min(len(data), 60)])))
 	}
 	return *score.Value, nil
