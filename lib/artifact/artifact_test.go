@@ -121,7 +121,7 @@ func TestFiles(t *testing.T) {
 	s := open(t)
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
-	content := strings.Repeat("0123456789abcdef", 1<<20) + "!" // more than one part
+	content := strings.Repeat("0123456789abcdef", 1<<20) + "!" // more than one part of a multipart upload
 	if err := os.WriteFile(from, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

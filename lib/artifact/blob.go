@@ -25,8 +25,8 @@ const hintCorruptBlob = "move damaged blobs aside with pipeline store check --de
 	"then run again to recreate them"
 
 // PutFile stores the content of a file and returns its digest and size. If the blob already exists, PutFile verifies it
-// instead of sending the file again, and replaces it if it is damaged. If the file changes while PutFile runs, nothing
-// is stored and the error matches objectstore.ErrContent.
+// instead of sending the file again. PutFile replaces a blob that is damaged, or so old that a collection may soon
+// delete it. If the file changes while PutFile runs, nothing is stored and the error matches objectstore.ErrContent.
 func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -80,7 +80,7 @@ func TestClockOfTheStore(t *testing.T) {
 	}
 }
 
-// TestRenewedRecordIsRead: a renewed record has the same content, and counts as young.
+// TestRenewedRecordIsRead: a renewed record has the same outputs, and Renew refuses the copy that was read before.
 func TestRenewedRecordIsRead(t *testing.T) {
 	defer artifact.SetRenewAge(-time.Minute)() // the Date header may lag behind the time of an object
 	s := open(t)

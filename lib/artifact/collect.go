@@ -43,15 +43,16 @@ const uploads = "uploads"
 //   - Collect first replaces a record with a tombstone, on condition that the record has not changed. So either the
 //     collection or the user of an old record succeeds, never both.
 //   - Records are deleted before their outputs. A record whose outputs are missing counts as missing.
-//   - Collect looks at an object, deletes it, and releases its lease, in this order, after it has acquired the lease.
-//     It cannot make the deletion conditional on an unchanged object, because not every S3 server supports that.
-//     Instead, a program that has replaced an old object reads the lease afterwards. If it replaced the object before
-//     Collect looked, Collect saw a young object and kept it. If it replaced the object later, the program finds the
-//     lease, waits until it is released and then checks that the new object still exists; see remains.
-//   - The last rule fails if an object is deleted after the lease has expired. Therefore Collect sends a request only
-//     while the lease is certain to last, and cancels the request before the lease can expire; see sure. The rule would
-//     also fail if one request deleted an object, a program created it again, and a retry deleted the new object.
-//     Therefore Collect looks again before it retries a request; see objectstore.Store.DeleteUnchanged.
+//   - Collect acquires a lease, looks at an object, deletes it, and then releases the lease, in this order. It cannot
+//     ask the server to delete an object only if it is unchanged, because not every S3 server supports that. Instead, a
+//     program that has replaced an old object reads the lease afterwards. If it replaced the object before Collect
+//     looked, Collect saw a young object and kept it. If it replaced the object later, the program finds the lease,
+//     waits until the lease is released and then checks that the new object still exists; see remains.
+//   - The previous rule would fail if an object were deleted after the lease had expired. Therefore Collect sends a
+//     request only while the lease is certain to last, and cancels the request before the lease can expire; see sure.
+//     The previous rule would also fail if one request deleted an object, a program created it again, and a retry
+//     deleted the new object. Therefore Collect looks again before it retries a request; see
+//     objectstore.Store.DeleteUnchanged.
 //
 // Two cases are not covered. A server may carry out a request many seconds after its client cancelled it. And in the
 // second or so between Collect's look at an object and its request, somebody else may delete the object and a program
@@ -147,7 +148,8 @@ func (k *collection) all(ctx context.Context) error {
 	return nil
 }
 
-// runs deletes runs. It keeps a run that was saved again, with everything that the run needs.
+// runs deletes the runs in Drop. It keeps a run that is young or was saved again in the meantime, with everything that
+// the run needs.
 func (k *collection) runs(ctx context.Context) error {
 	saved, err := k.sweep(ctx, "runs/", func(info objectstore.Info) bool {
 		roots, drop := k.what.Drop[runOfKey(info.Key)]
@@ -162,8 +164,8 @@ func (k *collection) runs(ctx context.Context) error {
 	return err
 }
 
-// leftover reports whether an object is the temporary file of an unfinished write: .NAME.sgwtmp.NUMBER next to the
-// object. Such a file remains if the gateway of an embedded store is killed.
+// leftover reports whether a key belongs to the temporary file of an unfinished write. The gateway of an embedded store
+// writes object NAME to .NAME.sgwtmp.NUMBER in the same directory, and leaves this file behind if it is killed.
 func leftover(key string) bool {
 	name := path.Base(key)
 	return name[0] == '.' && strings.Contains(name, ".sgwtmp.")
@@ -213,7 +215,8 @@ func (k *collection) live(ctx context.Context) error {
 	return b.wait()
 }
 
-// records deletes records, the latest first, so that an action that turns out to be in use still has its inputs.
+// records deletes records, the latest first. So if an action turns out to be in use, the records of the actions that
+// made its inputs still exist.
 func (k *collection) records(ctx context.Context) error {
 	var dead []uint32
 	for n := range k.c.actions {

@@ -23,7 +23,7 @@ import (
 // A store may contain millions of blobs. Therefore Contents numbers actions and blobs. It remembers about 70 bytes for
 // each blob that a record, a run or a ref mentions, and nothing for the others.
 type Contents struct {
-	Now     time.Time // the time before anything was listed
+	Now     time.Time // when Contents began to read the store
 	Refs    map[string]Digest
 	Runs    map[string]time.Time // when each run was saved, by ID
 	Working map[string]bool      // IDs of the runs that hold a lease
@@ -33,9 +33,9 @@ type Contents struct {
 	byKey   map[sum]uint32    // numbers of actions
 	blobs   map[sum]uint32    // numbers of blobs
 	makers  []uint32          // of each blob: the earliest action that made it, or none
-	series  map[string]uint32 // the action to which an object under series/ leads, or none
+	series  map[string]uint32 // for the key of each series entry: the action that the entry names, or none
 	stages  map[string]string // one copy of each stage name, which all actions share
-	tombs   []objectstore.Info
+	tombs   []objectstore.Info // tombstones, and records that were deleted after they were listed
 }
 
 const none = ^uint32(0)

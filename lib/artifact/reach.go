@@ -39,8 +39,8 @@ func (c *Contents) Roots(actions []string, blobs []Digest) Roots {
 }
 
 // Set is a set of actions and blobs. A set that contains an action also contains the action's outputs and inputs, the
-// actions that made those inputs, and so on back to imported files. If several actions made a blob and nothing else
-// puts one of them into the set, the set contains the earliest.
+// actions that made those inputs, and so on back to imported files. If several actions made an input, and none of them
+// is in the set for another reason, the set contains the earliest of them.
 type Set struct {
 	c              *Contents
 	actions, blobs []bool   // by number

@@ -17,7 +17,8 @@ import (
 //	                                        <step>[<name>=<value>,…]
 //	anything else            Path           a local file
 //
-// A program outside a recipe has no steps, so it reads <step>.<output> as a file path; see String.
+// A program outside a recipe has no steps, so it uses the whole text <step>.<output>, which String returns, as a file
+// path.
 type Reference struct {
 	Digest       Digest
 	Name         string

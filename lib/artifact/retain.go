@@ -25,8 +25,8 @@ var renewAge = func() time.Duration {
 // go build -ldflags "-X vapo/lib/artifact.testRenewAge=1s".
 var testRenewAge string
 
-// aged reports whether an object is so old that a collection may soon delete it. Both times are by the store's clock.
-// An object whose age is unknown counts as old.
+// aged reports whether an object is so old that a collection may soon delete it. The store's clock gives both the date
+// of the response and the object's modification time. An object whose age is unknown counts as old.
 func aged(info objectstore.Info) bool {
 	return info.Date.IsZero() || info.Date.Sub(info.ModTime) >= renewAge
 }

@@ -25,7 +25,7 @@ import (
 func TestWrongAddress(t *testing.T) {
 	secure := objectstoretest.MinIOTLS(t)
 	minio, embedded := config(t, objectstoretest.MinIOEnv(t)), config(t, objectstoretest.EmbeddedEnv(t))
-	embedded.Gateway = "" // treats it like any other server
+	embedded.Gateway = "" // the client treats the gateway like any other server
 	for name, good := range map[string]objectstore.Config{"TLS": secure, "MinIO": minio, "embedded": embedded} {
 		if _, err := objectstore.Open(t.Context(), good); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -60,7 +60,7 @@ func TestWrongAddress(t *testing.T) {
 	}
 }
 
-// TestCertificates: if the authority of a server's certificate is not found, the hint names the right variable.
+// TestCertificates: if a server's certificate cannot be verified, the hint says which setting to change.
 func TestCertificates(t *testing.T) {
 	good := objectstoretest.MinIOTLS(t)
 	text := filepath.Join(t.TempDir(), "text.pem")
@@ -86,7 +86,8 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// TestSilentServers: some servers close the connection of a client with the wrong scheme instead of answering.
+// TestSilentServers: if the endpoint has the wrong scheme, the hint says so even if the server closes the connection
+// without an answer.
 func TestSilentServers(t *testing.T) {
 	cfg := config(t, objectstoretest.EmbeddedEnv(t))
 	cfg.Gateway, cfg.Patience, cfg.WaitAtOpen = "", time.Hour, true
@@ -145,7 +146,7 @@ func TestSilentServers(t *testing.T) {
 	}
 }
 
-// TestWrongClock: the client's clock is wrong, because time in a synctest bubble starts in the year 2000.
+// TestWrongClock: if the client's clock is wrong, the hint says so. Time in a synctest bubble starts in the year 2000.
 func TestWrongClock(t *testing.T) {
 	minio, embedded := config(t, objectstoretest.MinIOEnv(t)), config(t, objectstoretest.EmbeddedEnv(t))
 	embedded.Gateway = ""

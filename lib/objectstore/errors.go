@@ -19,7 +19,7 @@ import (
 
 // Error is the error type of every operation.
 type Error struct {
-	Op    string // "get", "put", "head", "delete", "list", "open", "probe"
+	Op    string // such as "get", "put", "head", "delete", "list", "open" or "probe"
 	Key   string // the object; empty if the operation concerns the whole store
 	Store string // the result of Store.String
 	Kind  error  // one of the package's error classes, or nil

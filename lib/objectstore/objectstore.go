@@ -8,8 +8,8 @@
 //     ignores the condition.
 //   - A retried write never loses to its own first attempt. Conditional writes store a nonce with the object; a retry
 //     that finds an existing object reads the nonce to see which writer created it.
-//   - Every failure is an [*Error] that names the operation, the object and the store, hints at a remedy, and matches
-//     (errors.Is) one of the classes below. It never contains credentials.
+//   - Every failure is an [*Error] that names the operation, the object and the store. If one of the classes below
+//     applies, the error matches it (errors.Is) and usually hints at a remedy. It never contains credentials.
 //
 // An ETag is only useful for IfMatch: it is not a digest of the content.
 package objectstore
@@ -36,7 +36,7 @@ var (
 	ErrExists = errors.New("precondition failed")
 	// ErrDenied: the store rejects the credentials, or they do not permit this operation.
 	ErrDenied = errors.New("access denied")
-	// ErrUnreachable: nothing answers at the endpoint.
+	// ErrUnreachable: no store answers at the endpoint.
 	ErrUnreachable = errors.New("store unreachable")
 	// ErrReadOnly: the store can be read but not written.
 	ErrReadOnly = errors.New("store is read-only")

@@ -241,7 +241,7 @@ func TestOthersCannotReadTheKeys(t *testing.T) {
 	}
 }
 
-// TestParentKilled: kill -9 leaves no gateway behind.
+// TestParentKilled: if the runner that started a gateway is killed, the gateway ends.
 func TestParentKilled(t *testing.T) {
 	dir := t.TempDir()
 	r := launch(t, dir)

@@ -1,9 +1,9 @@
 // Package gateway finds the running gateway of an embedded store and connects to it.
 //
 // The gateway writes its address to a file and locks that file for as long as it runs. An address counts only while its
-// writer holds the lock: after kill -9 the file is still there, but its port may belong to any other program. The lock
-// is on the file itself. If it were on another file, a new gateway that holds it could make the address of an old one
-// look valid.
+// writer holds the lock: after kill -9 the file is still there, but the port in it may belong to any other program. The
+// lock is on the file itself. If a separate file were locked instead, a new gateway that holds the lock could make the
+// address of an old gateway look valid.
 //
 // This package is separate from package embedded because clients need it and must not link a server.
 package gateway

@@ -27,7 +27,7 @@ func listen(t *testing.T) gateway.Address {
 // TestAddressCountsWhileLocked: an address counts from Publish until its lock is released, although the file remains.
 func TestAddressCountsWhileLocked(t *testing.T) {
 	dir := t.TempDir()
-	for range 2 { // the second time with the file of the first
+	for range 2 { // the second iteration finds the address file that the first has left
 		refused(t, dir, syscall.ECONNREFUSED)
 		lock, a := gateway.Lock(dir), listen(t)
 		if err := gateway.Publish(lock, a); err != nil {

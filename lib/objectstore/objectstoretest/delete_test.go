@@ -43,7 +43,8 @@ func TestDeleteAnswerIsLost(t *testing.T) {
 	})
 }
 
-// TestDeleteFails: a store refuses to delete some objects, or all objects for a while.
+// TestDeleteFails: if a store refuses to delete anything for a while, the request is retried. If it refuses to delete
+// one of several objects, the error names that object.
 func TestDeleteFails(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {

@@ -115,7 +115,8 @@ func (b broken) Read([]byte) (int, error) {
 	return 0, errLost
 }
 
-// Soak multiplies the rounds of tests that find more the longer they run. `make soak` sets it with VAPO_SOAK.
+// Soak multiplies the number of rounds of a test that may find more errors the longer it runs. The factor is VAPO_SOAK,
+// which `make soak` sets, or 1.
 func Soak(t testing.TB, rounds int) int {
 	text := os.Getenv("VAPO_SOAK")
 	if text == "" {

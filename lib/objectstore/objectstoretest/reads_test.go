@@ -109,8 +109,8 @@ func TestBrokenList(t *testing.T) {
 	})
 }
 
-// TestStalls: a server stops reading a request, or does not answer it. With (MinIO) and without TLS, the
-// request is sent again.
+// TestStalls: if a server stops reading a request, or does not answer it, the request is sent again. The connection is
+// without TLS for the embedded gateway and with TLS for MinIO.
 func TestStalls(t *testing.T) {
 	data := make([]byte, 17<<20) // more than the kernel buffers
 	_, _ = rand.Read(data)

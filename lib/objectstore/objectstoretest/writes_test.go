@@ -16,7 +16,7 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// each runs a test against both servers. The tests mostly wait, so they are parallel.
+// each runs a test against the embedded gateway and MinIO. The tests mostly wait, so they run in parallel.
 func each(t *testing.T, test func(t *testing.T, env embedded.Env)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
@@ -186,7 +186,7 @@ func TestRetried(t *testing.T) {
 // and by a client that is patient.
 func TestNotRetried(t *testing.T) {
 	t.Parallel()
-	env := EmbeddedEnv(t) // no server sees the requests
+	env := EmbeddedEnv(t) // one server suffices, because the refused requests never reach it
 	data := large(2)
 	for code, c := range map[string]struct {
 		status int
@@ -204,7 +204,7 @@ func TestNotRetried(t *testing.T) {
 	} {
 		var refused atomic.Int64
 		s := Faults{Before: func(w http.ResponseWriter, r *http.Request) bool {
-			// The second part of an upload, and small objects.
+			// Only the second part of an upload and objects that are sent in one request are refused.
 			if part := r.URL.Query().Get("partNumber"); r.Method != http.MethodPut || part != "" && part != "2" {
 				return false
 			}
@@ -231,8 +231,8 @@ func TestNotRetried(t *testing.T) {
 	}
 }
 
-// TestRefusedAgainAndAgain: if the server says that a condition is violated, Put reports this after one attempt. It
-// reports endless contention after several.
+// TestRefusedAgainAndAgain: if the server says that a condition is violated, Put fails after one attempt. If the server
+// keeps failing, Put fails after several attempts.
 func TestRefusedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {
