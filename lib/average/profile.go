@@ -47,7 +47,7 @@ func Gamma(std float64) (float64, error) {
 		if mid <= low || mid >= high {
 			return mid, nil
 		}
-		if mid+1 > std*std*(mid+2)*(mid+2)*(mid+3) { // its standard deviation is larger than std
+		if mid+1 > std*std*(mid+2)*(mid+2)*(mid+3) { // the standard deviation for gamma = mid is larger than std
 			low = mid
 		} else {
 			high = mid

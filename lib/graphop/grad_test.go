@@ -164,8 +164,7 @@ func TestOtherGraph(t *testing.T) {
 	}
 }
 
-// Grad does not recurse, so a deep graph cannot exhaust the stack. The chain is a hundred times deeper than any
-// network.
+// Grad does not recurse, so a deep graph cannot exhaust the stack.
 func TestDeepChain(t *testing.T) {
 	x := scalarInput("x")
 	y := x

@@ -53,7 +53,8 @@ func crossing(roots []*Node) (n int) {
 	return n
 }
 
-// After the pass, no large value is kept from one section to a later one. Shapes and the number of roots do not change.
+// After the pass, no large value except marks is kept from one section to a later one. The shapes of the roots do not
+// change, and a second pass changes nothing.
 func TestRematerialise(t *testing.T) {
 	for _, blocks := range []int{1, 2, 5} {
 		roots := chain(t, blocks)

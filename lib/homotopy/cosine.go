@@ -10,9 +10,9 @@ import (
 // H2, and the trigonometric path of Albergo and Vanden-Eijnden (arXiv 2209.15571). Because mu² + sigma²/w² = 1, data
 // with the prior's variance keep this variance along the path.
 //
-// Given x̄ and eps, the velocity has the same size pi/2 at all times (in units of w for eps), so the flow is integrated
-// in t. The path stops just before t = 1. At t = 1 sigma is 0, the velocity given x is undefined, and the factor
-// 1/sigma of L4 is infinite.
+// The coefficients of the velocity, mu' of x̄ and sigma'/w of w·eps, form a vector of length pi/2 at all times, so the
+// flow is integrated in t. The path stops just before t = 1. At t = 1 sigma is 0, the velocity given x is undefined,
+// and the factor 1/sigma of L4 is infinite.
 type cosine struct {
 	plain
 	w float64

@@ -34,8 +34,8 @@ func exactPotential(mix *dataset.Mixture, p homotopy.Point, rate float64, x *gra
 	return graphop.Scale(graphop.Add(square, graphop.Scale(graphop.Log(density), g)), rate)
 }
 
-// At the exact potential the expected gradients of energy and matching are 0 in every direction; at a wrong potential
-// they are not. The test perturbs the potential by a quadratic, by waves across the data, and by a change of its scale.
+// At the exact potential the expected gradients of energy and matching are 0 in every direction; at 1.5 times the exact
+// potential they are not. The directions are quadratics in x, waves across the data, and the scale of the potential.
 func TestExactPotentialIsTheMinimiser(t *testing.T) {
 	const n, batches, d, waves = 512, 60, 2, 6
 	gaussian, err := dataset.NewMixture([]dataset.Component{{Weight: 1, Mean: []float64{0.7, -0.3}, Std: 0.4}})

@@ -16,18 +16,19 @@ import (
 // The released code has w = 1. For another w, x̄·eps becomes x̄·eps/w, as in L4. psi is Phi [N, 1], grad is the
 // gradient of Phi [N, d], and in.Condition is t itself. Means and standard deviations are over the micro-batch.
 //
-// The first term of L4 and L5 is size. Their second term, E[Phi·(gamma - gammabar)/2] = -E[grad Phi·v], occurs twice,
-// as align and as direction, each with a different factor. The minimiser of hybrid is not the potential of the flow:
+// Up to the factor 1/d, size is the first term of L4, and of L5 when its square is multiplied out. The second term of
+// both, E[Phi·(gamma - gammabar)/2] = -E[grad Phi·v], occurs twice in hybrid, as align and as direction, each with a
+// different factor. The minimiser of hybrid is not the potential of the flow:
 //
-//   - align counts the second term twice. At t = 0, where direction has no factor, the minimiser is the flow's
+//   - align makes the second term count twice. At t = 0, where direction has no factor, the minimiser is the flow's
 //     potential times k > 1, where k² = k + 1/(std(Gamma)·std(Phi)) with the flow's Phi. The flow is then too fast by
 //     the factor k.
 //   - direction divides each sample by (|grad Phi|·|v|)^t. For t > 0 it therefore fits m = E[v·|v|^-t given x] instead
 //     of the mean velocity of L6. Together with size it drives |grad Phi| to ((1-t)|m|)^(1/(1+t)). This length goes to
 //     0 towards t = 1, where only the angle to v is fitted.
 //   - Gamma is centred over the batch instead of at each time. So align drives the values of Phi at early and late
-//     times apart, although L4 leaves their difference free and it does not affect the flow. drift opposes this
-//     effect.
+//     times apart, although L4 leaves their difference free, since it does not affect the flow. drift opposes this
+//     effect of align.
 //
 // The gradient treats the std of Phi as a constant, so training does not even minimise the reported loss.
 func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {

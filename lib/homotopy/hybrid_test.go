@@ -158,7 +158,7 @@ func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 
 // A constant added to Phi changes no batch's loss, because Gamma is centred. A term c(t) = rate·t added to Phi does
 // change the loss, although it does not affect the flow. Its expected gradient with respect to rate is
-// -Var(t)/(std(Gamma)·std(Phi)) from the first term of the loss and rate/5 from drift.
+// -Var(t)/(std(Gamma)·std(Phi)) from align and rate/5 from drift.
 func TestHybridAndConstants(t *testing.T) {
 	const n, d, batches, rate = 3000, 2, 60, 0.4
 	phi := func(param func(string, []float64, ...int) *graphop.Node, x, at *graphop.Node) *graphop.Node {

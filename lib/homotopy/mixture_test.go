@@ -167,8 +167,8 @@ func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int)
 	}
 }
 
-// The flow of the closed form carries the prior to the data: the distance between carried samples and fresh data is the
-// same as between two sets of fresh data.
+// The flow of the closed form carries the prior to the data: the distance between carried samples and fresh data is at
+// most a quarter larger than that between two sets of fresh data.
 func TestFlowReachesTheData(t *testing.T) {
 	m := ring(t)
 	const n, pairs = 2000, 12

@@ -151,8 +151,9 @@ func quadratic(a float64, b []float64, c float64) func(param func(string, []floa
 	}
 }
 
-// The losses agree with the unrearranged formulas L1 and L4 in terms of a(t) and b(t) of H2. The test computes a =
-// w²(1-mu)/sigma² and b = n²mu/sigma² from mu and sigma, and differentiates a and b.
+// The losses agree with the unrearranged formulas L1 and L4 in terms of a(t) and b(t) of H2. The test computes the
+// derivatives da and db of a = w²(1-mu)/sigma² and b = n²mu/sigma² from mu and sigma. In its code n of H2 is called
+// like, and a, b and c are the coefficients of a quadratic potential.
 func TestLossesAreTheFormulas(t *testing.T) {
 	const n, d, like = 7, 3, 0.01
 	const a, b, c = 0.7, -0.4, 1.3
@@ -212,8 +213,9 @@ func TestLossesAreTheFormulas(t *testing.T) {
 }
 
 // By L5 the expectations of energy and matching differ by a constant, so their expected gradients agree. The gradient
-// of energy varies more, and most near the data. (At early times on vapo the velocity is small, so |grad Psi|²
-// dominates both.) The potential is a fixed small network; the data are two clusters.
+// of energy varies at least as much as that of matching, and much more at one of the times. (At early times on vapo the
+// velocity is small, so |grad Psi|² dominates both losses.) The potential is a fixed small network; the data are two
+// clusters.
 func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 	const n, d, batches, width = 256, 2, 60, 5
 	network := func(param func(string, []float64, ...int) *graphop.Node, x, _ *graphop.Node) *graphop.Node {

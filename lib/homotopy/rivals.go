@@ -43,16 +43,16 @@ func CheckOutput(o Output, schedule string) error {
 	return unknown("output", string(o), []string{string(Velocity), string(Noise)})
 }
 
-// VelocityOf returns the velocity dx/dt of the flow at a point of one dimension, given the noise f that a network
-// predicts there: R2.
+// VelocityOf returns one component of the velocity dx/dt of the flow by R2. x and f are the same component of the point
+// and of the noise that a network predicts there.
 func (p Point) VelocityOf(x, f float64) float64 {
 	rate := p.DMu / p.Mu
 	return float64(rate*x) - float64((float64(p.Sigma*rate)-p.DSigma)*f)
 }
 
-// VelocityOfNoise returns R2 per unit of the integration variable, for points x [N, D] at variables s [N, 1] of vp and
-// the noise f [N, D] that a network predicts there. CheckOutput ensures that the schedule s is vp. With sigma² = w²(1 -
-// mu²), R2 is
+// VelocityOfNoise returns the velocity R2 per unit of the integration variable. x [N, D] are points, variable [N, 1]
+// holds their integration variables, and f [N, D] is the noise that a network predicts there. The schedule s must be
+// vp, which CheckOutput ensures. With sigma² = w²(1 - mu²), R2 is
 //
 //	dx/dt = beta/2·(x - w/sqrt(1-mu²)·f)
 func VelocityOfNoise(s Schedule, x, f, variable *graphop.Node) *graphop.Node {
@@ -65,7 +65,7 @@ func VelocityOfNoise(s Schedule, x, f, variable *graphop.Node) *graphop.Node {
 }
 
 // oneMinusExp returns 1 - exp(-b) for b >= 0 with a relative error of 1e-6. In float32, the formula itself suffers from
-// cancellation for small b. There, the value is the sum of the first terms of b - b²/2 + b³/6 - …
+// cancellation for small b. Below b = 0.1, the value is the sum of the first five terms of b - b²/2 + b³/6 - …
 func oneMinusExp(b *graphop.Node) *graphop.Node {
 	const small, terms = 0.1, 5
 	series := graphop.Fill(b, 1, b.Shape()...)

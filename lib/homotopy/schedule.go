@@ -14,8 +14,8 @@ type Point struct {
 // LogDensity solves L6 for log rhobar(x, t), in nats, up to a constant that depends on t only. A larger value means
 // that x is more like the data. phi is Phi(x, t), the potential of the flow in t, and square is |x|².
 //
-// Phi itself is not such a score, because it also contains the quadratic term of L6. Near t = 1, where g goes to 0, it
-// contains nothing else. So t must be well inside (0, 1). At x = mu·x̄ the result is the log of a kernel density
+// Phi itself does not measure this, because it also contains the quadratic term of L6. Near t = 1, where g goes to 0,
+// Phi contains nothing else. So t must be well inside (0, 1). At x = mu·x̄ the result is the log of a kernel density
 // estimate at x̄, over the data, with bandwidth sigma/mu.
 func (p Point) LogDensity(phi, square float64) float64 {
 	return (phi - p.DMu*square/(2*p.Mu)) / (p.Sigma * (p.Sigma*p.DMu/p.Mu - p.DSigma))
@@ -38,8 +38,8 @@ type Schedule interface {
 	Condition(t float64) float64
 	// ConditionAt returns Condition(Time(s)) as a node, for integration variables s [N, 1] within Span.
 	ConditionAt(s *graphop.Node) *graphop.Node
-	// Span returns the limits of the integration variable s between which a sample is carried from prior to data.
-	// Sampling starts from N(0, w² I) at from. On vp this is only nearly the density of the path at from.
+	// Span returns the limits of the integration variable s between which a sample is carried from prior to data. Sampling
+	// starts from N(0, w² I) at s = from. On vp this is only nearly the density of the path there.
 	Span() (from, to float64)
 	// Time returns the time t at the integration variable s, and dt/ds. The flow is dx/ds = dt/ds · grad Phi(x, t).
 	Time(s float64) (t, rate float64)

@@ -136,8 +136,8 @@ func TestDivergenceFromThePrior(t *testing.T) {
 	}
 }
 
-// The velocity per unit of the integration variable, which the network learns, is of order one for x̄ and eps/w of size
-// one.
+// The velocity per unit of the integration variable, which the network learns, is of order one for x̄ and w·eps of size
+// one. Only on vapo may it be much smaller.
 func TestVelocitiesAreOfOrderOne(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)

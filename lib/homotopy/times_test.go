@@ -67,7 +67,7 @@ func TestTimesAreTheQuantiles(t *testing.T) {
 	}
 }
 
-// Integrating the documented density up to the time of u gives u.
+// The integral of the documented density from the time of u1 to the time of u2 is u2 - u1.
 func TestTimesHaveTheDensities(t *testing.T) {
 	for name, s := range schedules(t) {
 		last := math.Nextafter(1, 0)

@@ -150,7 +150,8 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 	gain := graphop.Reshape(weight, 1, groups, per, 1)
 	offset := graphop.Reshape(bias, 1, groups, per, 1)
 	if scale != nil {
-		// (h·w + b)(1+s) + t, with the small factors multiplied first.
+		// The result is (h·weight + bias)·(1+scale) + shift for the normalised h. Products without h are small, so they come
+		// first.
 		up := graphop.AddScalar(graphop.Reshape(scale, n, groups, per, 1), 1)
 		offset = graphop.Add(graphop.Mul(offset, up), graphop.Reshape(shift, n, groups, per, 1))
 		gain = graphop.Mul(gain, up)
@@ -184,7 +185,7 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups, heads int) *gr
 	}
 	scale := portable.Pow(float64(width), -0.25)
 	q, k, v := graphop.Scale(part(0), scale), graphop.Scale(part(1), scale), part(2)
-	over := graphop.Softmax(graphop.MatMul(q, k, true, false)) // [N, T of q, T of k]
+	over := graphop.Softmax(graphop.MatMul(q, k, true, false)) // [N·heads, pixels of q, pixels of k]
 	mixed := graphop.Reshape(graphop.MatMul(v, over, false, true), s...)
 	w = b.Param(name+".proj_out.weight", Init{}, c, c, 1)
 	bias = b.Param(name+".proj_out.bias", Init{}, c)

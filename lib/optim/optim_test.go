@@ -311,7 +311,8 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 // of batch samples.
 func halfLife(decay float64, batch int) float64 { return -float64(batch) / math.Log2(decay) }
 
-// An average with a profile is the integral of the profile times the weights, and follows those with half-lives.
+// An average with a profile is the integral of the profile times the weights. The groups of averages with profiles
+// follow those of averages with half-lives.
 func TestProfileAverages(t *testing.T) {
 	c := config()
 	c.EMAProfiles = []float64{0.1, 0.25}

@@ -188,9 +188,9 @@ func NewField(be backend.Backend, c Config, weights map[string][]float32, batch 
 //
 //	Phi_g(x, t, y) = Phi(x, t) + g·(Phi(x, t, y) - Phi(x, t)),
 //
-// whose gradient is the field of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, with g = 1 +
-// w). Networks that model a velocity or noise are combined in the same way. g = 1 gives the conditional potential and g
-// = 0 the unconditional one; a larger g exaggerates the features of the class. Unless g is 1, an evaluation costs as
+// whose gradient is the field of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, whose w is
+// g-1). Networks that model a velocity or noise are combined in the same way. g = 1 gives the conditional potential and
+// g = 0 the unconditional one; a larger g exaggerates the features of the class. Unless g is 1, an evaluation costs as
 // much as two.
 func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, batch int, g float64) (*Field, error) {
 	if err := c.checkGuidance(g); err != nil {

@@ -37,7 +37,7 @@ type Imported struct {
 }
 
 // Import finds the weights of a network in src by the names of c.Parameters. All names may have a common prefix, such
-// as module.model. in files of the method's released code. Moving averages are either tensors whose prefix contains a
+// as "module.model." in files of the method's released code. Moving averages are either tensors whose prefix contains a
 // part such as "ema", even if their names have lost their dots, or lists named shadow_params of tensors in the order of
 // the parameters. Every parameter must be present, have the right shape and be finite.
 func Import(src Tensors, c Config, which string) (*Imported, error) {

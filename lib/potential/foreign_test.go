@@ -53,7 +53,8 @@ func stateDict(t *testing.T, c potential.Config, prefix string, first float64) f
 	return f
 }
 
-// list returns a list of averages, without parameter names, in the order of the state dict f.
+// list returns a list of averages, without parameter names, in the order of the state dict f. Each average is the value
+// in f plus 1000.
 func (f file) list(prefix string) file {
 	var out file
 	for i, p := range f {

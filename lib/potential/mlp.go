@@ -9,7 +9,7 @@ import (
 	"vapo/lib/portable"
 )
 
-// MLP is the network for points and tables: SiLU layers, whose inputs are x and Fourier features of t. Phi is the
+// MLP is the network for points and tables: SiLU layers, whose inputs are x, t and Fourier features of t. Phi is the
 // single output of a linear layer. A label adds its row of the table label_emb to the first layer's output before the
 // SiLU.
 type MLP struct {

@@ -329,8 +329,8 @@ func TestVelocity(t *testing.T) {
 	}
 }
 
-// The JSON of a configuration without the newer settings must never change, because checkpoints are compared by this
-// text.
+// The JSON of a configuration whose optional settings (those with omitempty) are all unset must never change, because
+// checkpoints are compared by this text.
 func TestConfigText(t *testing.T) {
 	raw, err := json.Marshal(unet())
 	if err != nil {

@@ -6,7 +6,8 @@ func Presets() map[string]Config {
 	wrn := func(depth, width int) Config {
 		return Config{Kind: "wrn", Shape: []int{3, 32, 32}, WRN: &WRN{Depth: depth, Width: width, Time: true}}
 	}
-	// The method's released code: guided diffusion's layout with 128 channels, attention at 16x16.
+	// The network of the method's released code, which has 128 channels: guided diffusion's layout with attention at
+	// 16x16.
 	unet := func(channels int) Config {
 		return Config{Kind: "unet", Shape: []int{3, 32, 32}, UNet: &UNet{
 			Channels: channels, Mult: []int{2, 2, 2}, ResBlocks: 4, Groups: 32, Attention: []int{2}, Dropout: 0.3,

@@ -16,7 +16,7 @@ import (
 //
 // Parameters: time_embed.{0,2}, label_emb, conv_in, blocks.i.{conv1,emb,conv2,shortcut}, out.
 type WRN struct {
-	Depth int  `json:"depth"` // number of convolutions, 6n + 4: each of three stages has n blocks of two
+	Depth int  `json:"depth"` // 6n + 4, as the paper counts: each of three stages has n blocks of two convolutions
 	Width int  `json:"width"` // the stages have 16, 32 and 64 times as many channels
 	Time  bool `json:"time"`  // if false, the potential is the same at all times, as in an energy-based model
 }

@@ -4,8 +4,8 @@
 // in both, so on a given engine it is a function of the weights, the seed, k and the solver's settings alone. To this
 // end, samples are integrated in blocks, and sample k is always row k mod Block of its block. The size of blocks
 // depends only on the kind of network and on the engine (see Block). With adaptive steps, on an engine whose rows are
-// independent, a sample takes the first free row instead. Because samples depend on the engine, it is part of the cache
-// key of a result.
+// independent, a sample takes the first free row instead. Because samples depend on the engine, the engine is part of
+// the cache key of a result.
 //
 // The engine runs the network and the solver as one compiled program, so the samples and the stages of the solver stay
 // in its memory until a block is finished (see package ode). The program contains the network only once, however many
@@ -50,7 +50,7 @@ func Block(c potential.Config, p backend.Promises) int {
 type Settings struct {
 	Solver   string  // see ode.Lookup
 	Steps    int     // number of steps from prior to data; not for rk45
-	Grid     string  // distribution of the steps; see homotopy.Grid; "" is equal; not for rk45
+	Grid     string  // distribution of the steps; see homotopy.Grid; "" means equal; not for rk45
 	RTol     float64 // rk45: relative tolerance of a step
 	ATol     float64 // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int     // rk45: maximum number of steps that one sample may try
@@ -302,7 +302,7 @@ func (s *Sampler) failed(ctx context.Context, base int, err error) error {
 	return backend.FixedBatch(err)
 }
 
-// setLabels sets the classes of the rows of a block. at returns the sample of a row.
+// setLabels sets the classes of the rows of a block. at returns the sample of a row, and whether the row holds one.
 func (s *Sampler) setLabels(at func(row int) (sample int, used bool)) error {
 	labels := make([]int, s.Block)
 	for i := range labels {

@@ -126,7 +126,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// The block is not the user's choice, so the hint of a network that is too large suggests no smaller batch.
+// The block is not the user's choice, so the hint for a network that is too large must not suggest a smaller batch.
 func TestTooLarge(t *testing.T) {
 	c := points("linear")
 	c.MLP.Width = 1 << 20

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// A trajectory begins at the noise and ends at the sample. Each point in between equals the result of fewer steps of
-// the same size.
+// A trajectory begins at the noise, moves from each point to the next, and ends at the sample of Draw.
 func TestTrajectories(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {

@@ -157,7 +157,7 @@ func (f *failing) Run(in, out []backend.Buffer) error {
 	return f.Executable.Run(in, out)
 }
 
-// Each micro-batch has its own dropout masks, although its samples are the same.
+// Each micro-batch has its own dropout masks, even if all micro-batches hold the same samples.
 func TestMicroBatchesHaveTheirOwnMasks(t *testing.T) {
 	be := engines(t)[0]
 	tr := accumulating(t)

@@ -250,7 +250,8 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 	t.Logf("norms of gradients within %.1e", worst)
 }
 
-// The cases cover all kinds of networks, objectives and options.
+// The cases cover all kinds of networks, with and without labels, all objectives and schedules, and the clipping of
+// elements.
 func TestGoldenCases(t *testing.T) {
 	kinds, labelled, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {

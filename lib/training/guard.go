@@ -7,15 +7,15 @@ import (
 	"vapo/lib/failure"
 )
 
-// Guard limits the gradient norm to Factor times the median norm of the last 100 applied steps. A single bad batch, or
-// the start of a divergence, then costs one step instead of the run. The exported fields are the whole state. A resumed
-// run continues identically if they are stored as JSON with the checkpoint.
+// Guard determines the gradient norm above which a step is skipped: Factor times the median norm of the last 100
+// applied steps. A single bad batch, or the start of a divergence, then costs one step instead of the run. The exported
+// fields are the whole state. A resumed run continues identically if they are stored as JSON with the checkpoint.
 //
-// Ten consecutive spikes mean that the gradient's scale has changed. The guard then discards its norms and learns the
-// new scale. Otherwise it would skip all further steps.
+// If ten consecutive steps are skipped and the tenth is a spike, the gradient's scale has changed. The guard then
+// discards its norms and learns the new scale. Otherwise it would skip all further steps.
 //
-// Note: a mean was rejected, because spikes would raise it. Only applied steps count, so that a few spikes do not raise
-// the limit for later spikes.
+// Note: the mean was rejected in favour of the median, because a few large norms would raise it. Only applied steps
+// count, so that a few spikes do not raise the limit for later spikes.
 type Guard struct {
 	Factor    float64   `json:"factor"`              // 0 means no limit
 	Norms     []float64 `json:"norms,omitempty"`     // of the last applied steps, oldest first
@@ -27,7 +27,7 @@ type Guard struct {
 const (
 	guardNorms  = 100 // number of norms in the median
 	guardStart  = 20  // number of norms that a limit needs
-	guardSpikes = 10  // consecutive spikes after which the norms are discarded
+	guardSpikes = 10  // consecutive skipped steps after which a spike discards the norms
 	guardRow    = 100 // consecutive skipped steps that end a run
 )
 

@@ -21,8 +21,8 @@ var heapConfigs = []struct{ name, config string }{
 	{"wrn", `{"kind":"wrn","shape":[1,8,8],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":1,"time":true}}`},
 }
 
-// A month of training has millions of steps, so steps must not grow the heap. The test takes 100 steps with bins, guard
-// and all options of the optimiser.
+// A month of training has millions of steps, so steps must not grow the heap. The test takes 100 steps with bins, a
+// guard, uploads, micro-batches, weight decay, both kinds of clipping and three averages.
 func TestHeapDoesNotGrow(t *testing.T) {
 	const warm, steps, batch = 10, 100, 2 // steps of two micro-batches
 	for _, be := range engines(t) {

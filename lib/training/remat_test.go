@@ -35,7 +35,7 @@ func TestRemat(t *testing.T) {
 			plain, bytesPlain, memoryPlain := trainRemat(t, c.config, c.objective, false)
 			remat, bytesRemat, memoryRemat := trainRemat(t, c.config, c.objective, true)
 			if !slices.Equal(plain, remat) || !bytes.Equal(bytesPlain, bytesRemat) {
-				t.Errorf("losses %v, without %v, or the checkpoints differ", remat, plain)
+				t.Errorf("losses %v with rematerialisation, %v without, or the checkpoints differ", remat, plain)
 			}
 			if share := float64(memoryRemat) / float64(memoryPlain); share > c.share {
 				t.Errorf("the memory is %.2f of %d bytes, want at most %.2f", share, memoryPlain, c.share)
@@ -80,7 +80,7 @@ func trainRemat(
 	return losses, out.Bytes(), s.MemoryBytes()
 }
 
-// The measurement of the gradient variance also needs less memory.
+// With rematerialisation, the measurement of the gradient variance also gives the same results in less memory.
 func TestRematVariance(t *testing.T) {
 	c := potential.Config{Kind: "unet", Shape: []int{1, 16, 16}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}

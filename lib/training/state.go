@@ -96,7 +96,7 @@ func (t *Trainer) Profiles(step int64) (*checkpoint.Checkpoint, error) {
 	return c, nil
 }
 
-// Averages returns moving average k of the weights, by parameter name. It counts only the averages with half-lives; the
+// Averages returns moving average k of the weights, by parameter name. k counts only the averages with half-lives; the
 // main average is number 0.
 func (t *Trainer) Averages(k int) (map[string][]float32, error) {
 	if n := len(t.optim.EMAHalfLifeImages); k < 0 || k >= n {

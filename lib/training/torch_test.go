@@ -164,11 +164,12 @@ func (b *table) measurePeak(t *testing.T, seconds float64) {
 	b.rate = max(b.rate, r.FLOPs)
 }
 
-// openable returns the engines that the base commit has. If an engine cannot be opened, it logs the reason.
+// openable returns the engines of -base-engines that the base commit can open. It logs why an engine cannot be opened,
+// unless the base commit does not know the engine.
 func openable(t *testing.T) (classes []string) {
 	for _, class := range strings.Split(*baseEngines, ",") {
 		if class == "tape" && classes != nil {
-			break // the commit has both others, and its "tape" means the better one
+			break // the commit has an engine tape-..., and its "tape" stands for the best of these
 		}
 		p, err := startBase("mlp-matching", class, nil)
 		switch {

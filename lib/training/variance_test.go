@@ -151,7 +151,8 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 	}
 }
 
-// Energy has the same mean gradient as matching (equation L5) but more variance, most of all near the data.
+// The gradient of energy has more variance than that of matching at all times, most of all near the data. (By equation
+// L5 their means are the same.)
 func TestEnergyHasMoreVariance(t *testing.T) {
 	be := engines(t)[0]
 	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1,

@@ -21,10 +21,9 @@ type StepGraph struct {
 	Dtype tensor.Dtype
 }
 
-// Steps returns the training steps that engines are checked on: a perceptron with vectors of every rank, a
-// convolutional network with normalisation, pooling, upsampling and concatenation, a residual network with
-// rematerialised blocks, and a network made of all other operations. Batch sizes are primes, so that vectorised loops
-// have remainders.
+// Steps returns the training steps that engines are checked on: a perceptron, a convolutional network with
+// normalisation, pooling, upsampling and concatenation, a residual network with rematerialised blocks, and a network
+// made of all other operations. Batch sizes are primes, so that vectorised loops have remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),

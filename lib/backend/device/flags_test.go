@@ -37,7 +37,7 @@ func TestFlagsExist(t *testing.T) {
 	}
 }
 
-// The flags of a tuner come after those of the user, or after the default.
+// The flags of a tuner come after those of the user. Without a tuner, those of the user do not change.
 func TestPrepareAddsFlags(t *testing.T) {
 	tuner := &Tuner{path: "/p"}
 	t.Setenv("XLA_FLAGS", "--xla_dump_to=/d")

@@ -46,8 +46,8 @@ func write(t *testing.T, g backend.Graph, precision enginename.Precision) string
 	return string(text)
 }
 
-// Every operation of the suite with its derivatives, and whole steps, satisfy the shape rules of StableHLO in every
-// precision and both element types. TestXLA shows whether a plugin computes them.
+// All operations of the suite with their gradients, and whole training steps, satisfy the shape rules of StableHLO in
+// every precision and both element types. TestXLA shows whether a plugin computes them.
 func TestEverythingHasStableHLO(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 		for _, precision := range precisions {
@@ -136,7 +136,7 @@ func (c captured) Compile(g backend.Graph) (backend.Executable, error) {
 	return nil, errCaptured
 }
 
-// The training steps of the published networks lower to programs that donate every state.
+// The training steps of all presets lower to programs that donate every state.
 func TestPublishedNetworks(t *testing.T) {
 	for name, network := range potential.Presets() {
 		network.Schedule, network.PriorStd = "linear", 1

@@ -163,7 +163,7 @@ func (t *Tuner) Write(w io.Writer, class, using string) error {
 	})
 }
 
-// CanTune returns a usage error unless the named engine may be a CUDA card, the only kind that is tuned.
+// CanTune returns a usage error unless the named engine may run on a CUDA card, the only kind of device that XLA tunes.
 func CanTune(name enginename.Name) error {
 	if name.Engine == enginename.XLA && (name.Plugin == "cuda" || name.Path != "") {
 		return nil

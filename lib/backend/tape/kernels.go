@@ -132,7 +132,7 @@ func around(s []int, first, last int) (outer, axis, inner int) {
 	return outer, axis, inner
 }
 
-// instruction returns a pointwise operation without its registers.
+// instruction returns the kernel's instruction for a pointwise operation, without registers.
 func instruction(p *graphop.PointwiseOp) kernel.Instr {
 	return kernel.Instr{Code: p.Code, P: p.P, Q: p.Q}
 }

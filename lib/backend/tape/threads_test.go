@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// digest hashes all bits of some training steps. One step is large enough for every operation to use several threads.
+// digest hashes all bits of some training steps. The last step is large enough for its operations to use several
+// threads.
 func digest() []byte {
 	h := sha256.New()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the sync.Pool of the micro-kernel for ARM

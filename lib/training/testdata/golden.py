@@ -459,7 +459,8 @@ def main():
         wrn(3, 1, True, "linear", 1.0, "matching", ts[:2]),
         wrn(1, 2, True, "linear", 1.0, "energy", ts[:2]),
         wrn(2, 1, False, "linear", 1.0, "matching", ts[:2]),
-        # All features of the optimiser at once, with half-lives below one step and above those of the early averages.
+        # All features of the optimiser at once, with half-lives below one step and so long that the early bound on the
+        # decay, (1 + k)/(10 + k), applies.
         mlp("linear", 2.0, "energy", ts + [0.27], dict(
             WeightDecay=2.0, ClipNorm=3.0, ClipStd=0.5, Accumulate=3, EMAHalfLifeImages=[40.0, 2.0, 0.0]), 5),
         unet(1, {}, "linear", 1.0, "matching", ts[:4], dict(
