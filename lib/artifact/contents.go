@@ -30,11 +30,11 @@ type Contents struct {
 
 	mu      sync.Mutex // guards everything while documents are read
 	actions []action
-	byKey   map[sum]uint32    // numbers of actions
-	blobs   map[sum]uint32    // numbers of blobs
-	makers  []uint32          // of each blob: the earliest action that made it, or none
-	series  map[string]uint32 // for the key of each series entry: the action that the entry names, or none
-	stages  map[string]string // one copy of each stage name, which all actions share
+	byKey   map[sum]uint32     // numbers of actions
+	blobs   map[sum]uint32     // numbers of blobs
+	makers  []uint32           // of each blob: the earliest action that made it, or none
+	series  map[string]uint32  // for the key of each series entry: the action that the entry names, or none
+	stages  map[string]string  // one copy of each stage name, which all actions share
 	tombs   []objectstore.Info // tombstones, and records that were deleted after they were listed
 }
 

@@ -78,7 +78,7 @@ func TestAction(t *testing.T) {
 		return key
 	}
 	if series("steps", 5) != series("steps", 6) || series("horizon", 9) == series("horizon", 10) {
-		t.Error("a series is the key without the length")
+		t.Error("the series key depends on steps (the length), or not on horizon")
 	}
 	d := description
 	d.Length = ""

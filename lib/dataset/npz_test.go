@@ -170,8 +170,8 @@ func TestNPZRefusals(t *testing.T) {
 	}
 }
 
-// TestArchives reads archives that NumPy wrote (testdata/archives.py): samples of every layout, and valid samples whose
-// labels are unusable. Errors come with the hint for their cause.
+// TestArchives reads archives that NumPy wrote (testdata/archives.py): samples of every layout, valid samples with
+// unusable labels, and arrays that are not samples. Errors come with the hint for their cause.
 func TestArchives(t *testing.T) {
 	z, err := zip.OpenReader("testdata/archives.zip")
 	if err != nil {

@@ -40,7 +40,8 @@ type File struct {
 
 const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or obtain the file some other way"
 
-// Tests shorten both: the wait before the first retry, and the time without data after which a request is repeated.
+// firstWait is the wait before the first retry. maxSilence is the time without data after which a request is repeated.
+// Tests shorten both.
 var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
@@ -78,9 +79,9 @@ func (f *File) verify() error {
 	return err
 }
 
-// transfer downloads the missing content and verifies the whole. retryablehttp decides which errors are worth a retry,
-// increases the waits, obeys Retry-After and gives up after five attempts. The count starts again whenever content
-// arrives.
+// transfer downloads the missing content and verifies the whole file. retryablehttp decides which errors are worth a
+// retry, increases the waits, obeys Retry-After and gives up after five attempts. The count of attempts starts again
+// whenever content arrives.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // it uses the proxies set in the environment
 	transport := client.HTTPClient.Transport.(*http.Transport)

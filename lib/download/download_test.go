@@ -36,7 +36,7 @@ type server struct {
 	mu       sync.Mutex
 	content  []byte
 	etag     string
-	cut      []int // bytes after which each next response breaks off; if negative, the server falls silent
+	cut      []int // bytes after which each of the next responses breaks off; if negative, the server falls silent
 	noRanges bool
 	status   []int // status codes of the next responses, which have no content
 	ranges   []string

@@ -40,7 +40,7 @@ func TestClassAndHint(t *testing.T) {
 		}
 	}
 	if Default(Usage, "", nil) != nil {
-		t.Error("no error gets a class")
+		t.Error("Default turns nil into an error")
 	}
 	if err := New(Input, "", "x: %w", io.EOF); !errors.Is(err, io.EOF) || err.Error() != "x: EOF" {
 		t.Error(err)

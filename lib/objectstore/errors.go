@@ -88,7 +88,7 @@ const (
 	hintReach  = "check AWS_ENDPOINT_URL and whether the server is running, or unset VAPO_STORE to use the embedded store"
 	hintBroken = "the connection broke repeatedly; " + hintReach
 	hintProxy  = "check HTTPS_PROXY, or add the server to NO_PROXY if it needs no proxy"
-	hintCert   = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed the server's"
+	hintCert   = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed the server's certificate"
 	hintName   = "in AWS_ENDPOINT_URL, use a name that is in the server's certificate"
 	hintDate   = "correct this machine's clock, or renew the server's certificate"
 	hintNoTLS  = "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL"

@@ -17,8 +17,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// paramSet is a parameter struct together with kong's model of it. Keys take names, defaults and enums from the same
-// model as flags, so the two always agree.
+// paramSet is a parameter struct together with kong's model of it. Cache keys and flags both take names, defaults and
+// enums from this model, so they always agree.
 type paramSet[P any] struct {
 	holder *paramHolder[P]
 	parser *kong.Kong

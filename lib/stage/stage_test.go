@@ -266,7 +266,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 		return series
 	}
 	if s := inSeries(5, 10); s == key || s != inSeries(6, 10) || s == inSeries(5, 12) {
-		t.Error("a series is the key without the length, and no more than that")
+		t.Error("the series key depends on steps (the length), ignores doubled, or equals the action's key")
 	}
 	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, contract.Flags(d.Resolved)...)
 	if code, _, stderr := demo(t, args...); code != 0 {

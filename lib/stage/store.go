@@ -61,7 +61,8 @@ func (s *source) connect(ctx context.Context) (*artifact.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The settings have worked for the runner, so a store that does not answer is unavailable rather than misconfigured.
+	// If a runner started this program, it has used the same settings. So a store that does not answer is unavailable
+	// rather than misconfigured.
 	cfg.WaitAtOpen = os.Getenv(contract.ParentFD) != ""
 	cfg.Patience, cfg.Notify = patience, func(text string) { s.log.Warn(text) }
 	objects, err := objectstore.Open(ctx, cfg)

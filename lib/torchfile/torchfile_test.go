@@ -191,8 +191,8 @@ func TestWholeModules(t *testing.T) {
 	}
 }
 
-// TestUnknownElements: a tensor of an unsupported type is listed, and only reading that tensor fails. The size of such
-// a storage is unknown, so the earlier format cannot skip it.
+// TestUnknownElements: a file with a tensor of an unsupported type can be opened, and only reading that tensor fails.
+// This holds for the zip format. The earlier format cannot skip a storage whose element size is unknown.
 func TestUnknownElements(t *testing.T) {
 	p := bytes.ReplaceAll(storagePickle("0", 4, 4), []byte("FloatStorage"), []byte("Float7Storage"))
 	f, err := parse(archive(t, zip.Store, map[string][]byte{"a/data.pkl": p}))

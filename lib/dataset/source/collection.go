@@ -26,8 +26,8 @@ var (
 	maxFiles       = 1 << 22 // files in a collection
 	maxName        = 1 << 12 // bytes in a file name
 	maxFile  int64 = 1 << 30 // bytes in an image file; a BMP of picture.MaxPixels takes up to 2/3 of it
-	maxSlack int64 = 1 << 30 // a compressed tar archive may expand to maxSlack bytes plus maxRatio times
-	maxRatio int64 = 100     // its size; images hardly compress, but decompression bombs do
+	maxSlack int64 = 1 << 30 // a compressed tar archive may expand to maxSlack + maxRatio * its compressed size, in bytes
+	maxRatio int64 = 100     // images hardly compress, but decompression bombs do
 )
 
 // collection lists the image files of a folder, a zip file or a tar archive, sorted by path. Files are read into memory

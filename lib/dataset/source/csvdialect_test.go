@@ -266,7 +266,7 @@ func TestCSVGrows(t *testing.T) {
 	}
 }
 
-// TestDelimiter: names of delimiters.
+// TestDelimiter: Delimiter accepts a character or a name such as tab, and refuses anything else.
 func TestDelimiter(t *testing.T) {
 	for name, want := range map[string]rune{
 		"auto": 0, "tab": '\t', `\t`: '\t', "space": Blanks, ";": ';', "|": '|', "¦": '¦',

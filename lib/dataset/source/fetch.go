@@ -68,8 +68,9 @@ func (p *published) digest() string {
 }
 
 // Fetch downloads a published source from its publisher into the user's cache directory unless its files are there or
-// installed. An interrupted download resumes. Files appear only after they have matched the published checksum. Fetch
-// calls bar before each file; progress receives bytes, and end is called after the file.
+// installed. An interrupted download resumes. Files appear only after they have matched the published checksum. Before
+// each file, Fetch calls bar, which returns two functions: Fetch calls progress with numbers of bytes while the file
+// arrives, and end after the file.
 func Fetch(
 	ctx context.Context, source string, log *slog.Logger, bar func() (progress func(done, total int64), end func()),
 ) error {

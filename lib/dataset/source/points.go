@@ -33,7 +33,7 @@ func eightGaussians(std float64) []dataset.Component {
 //   - rings: circles of radius 1, 2 and 3, equally likely, plus Gaussian noise
 //   - mixture: the Gaussian mixture of the given components, each of which has its own standard deviation
 //
-// std is the standard deviation of the other sources, or of their noise.
+// std is the standard deviation of each Gaussian of 8gaussians, and of the noise of two-moons and rings.
 func Points(
 	source string, std float64, components []dataset.Component, seed uint64, nTrain, nTest int,
 ) (train, test *dataset.Points, err error) {

@@ -16,7 +16,7 @@ var ShapeClasses = []string{"disc", "square", "ring"}
 const MaxShapes = 1 << 32
 
 // Shapes returns a training and a test split of images drawn from a seed, each with one shape on a plain background.
-// Image k is a function of seed, split and k alone. size is the edge in pixels; channels is 1 or 3.
+// Image k of a split does not depend on the number of images. size is the edge in pixels; channels is 1 or 3.
 func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream, err error) {
 	if size < 4 || size > MaxEdge || channels != 1 && channels != 3 {
 		return nil, nil, fmt.Errorf("dataset shapes: %d channels of %dx%d pixels, "+
