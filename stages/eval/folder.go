@@ -80,8 +80,8 @@ func (f files) Image(i int) (feature.Image, error) {
 	return *im, nil
 }
 
-// loadFolders reads the images of all sets that are folders into memory. The images of one folder must have the same
-// size. All sets become RGB if any image of any set has colour, and grey otherwise.
+// loadFolders reads the images of all sets that are folders or archives into memory. The images of one set must have
+// the same size. The images read become RGB if any image of any set has colour, and grey otherwise.
 //
 // Note: images of different sizes are deliberately not resized here. The choice of the filter changes the distance by
 // several points, so users must resize the images themselves and report the filter. Only Inception resizes images,

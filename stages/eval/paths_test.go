@@ -11,8 +11,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestPaths: on paths of blended images, the steps are those of blended pixels. On paths that go back and forth, the
-// steps are longer, and the longest is the one between the most different neighbours.
+// TestPaths: on paths of blended images, the steps are those of blended pixels. On paths that jump to their end and
+// return, the mean step is longer, and the largest step is as long as the distance between the ends.
 func TestPaths(t *testing.T) {
 	const points, paths = 5, 3
 	dir := t.TempDir()
@@ -30,7 +30,7 @@ func TestPaths(t *testing.T) {
 	zigzag := *straight
 	zigzag.Pixels = append([]uint8{}, straight.Pixels...)
 	for path := range paths {
-		copy(zigzag.Image(path*points+1), straight.Image(path*points+4)) // to the end, back and on
+		copy(zigzag.Image(path*points+1), straight.Image(path*points+4)) // images 0, 4, 2, 3, 4
 	}
 	var scores []*pathScore
 	for _, images := range []*dataset.Images{straight, &zigzag} {

@@ -42,7 +42,7 @@ func TestClasses(t *testing.T) {
 	}
 	guided := draw("--class=1", "--guidance=2")
 	if slices.Equal(guided.X, one.X) || !slices.Equal(guided.Labels, one.Labels) {
-		t.Error("guidance 2 changes no sample, or their labels")
+		t.Error("guidance 2 changes no sample, or it changes the labels")
 	}
 	unguided := draw("--class=1", "--guidance=0")
 	for i, v := range unguided.X {
@@ -102,7 +102,7 @@ func TestAverages(t *testing.T) {
 		return m.Outputs["samples"].Digest
 	}
 	if digest("ema.1") != digest("raw") || digest("ema.1") == digest("ema") {
-		t.Error("ema.1 gives other samples than the same weights under another name")
+		t.Error("the samples of ema.1 differ from those of raw, which has the same weights, or equal those of ema")
 	}
 	code, _, stderr := sample(t, "--input=checkpoint="+ck, "--weights=ema.2", "--out="+t.TempDir())
 	if code != failure.Input || !strings.Contains(stderr, "only ema, ema.1, raw") {

@@ -79,8 +79,8 @@ func imagesConfig() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
-// checkpointOf writes a checkpoint as training does. Its weights give a field that is not trivial, and the raw
-// weights differ from the averages.
+// checkpointOf writes a checkpoint as training does. The weights of an mlp are drawn so that its field is not trivial,
+// and its raw weights differ from the averages. Other networks are untrained.
 func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
 	t.Helper()
 	objective := map[homotopy.Output]string{"": "matching", homotopy.Velocity: "velocity", homotopy.Noise: "denoising"}

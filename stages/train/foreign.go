@@ -47,7 +47,7 @@ func openForeign(path string) (*foreignFile, error) {
 		meta := f.Metadata()
 		n, err := strconv.ParseInt(meta["step"], 10, 64)
 		if err != nil {
-			n = 0 // not a file of train export, so its numbers are not used
+			n = 0 // train export did not write the file, so the step is unknown
 		}
 		src := &foreignFile{Tensors: f, config: meta["config"], step: max(0, n)}
 		if n := f.Trailing(); n > 0 {

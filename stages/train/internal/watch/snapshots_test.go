@@ -2,8 +2,7 @@ package watch
 
 import "testing"
 
-// If there are many snapshots, the picture shows only some: evenly spaced ones and the last. Which ones are kept does
-// not depend on the length of the training.
+// If there are many snapshots, the picture shows only some: evenly spaced ones and the last.
 func TestShownSnapshots(t *testing.T) {
 	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
 		steps, every := c[0], c[1]
