@@ -228,7 +228,8 @@ func TestGetAfterFailure(t *testing.T) {
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.must("run", "one.yaml")
 	w.fails(failure.Numeric, nil, "run", "one.yaml", "--set", "s.salt=3", "--set", "s.fail=numeric")
-	w.fails(failure.Input, []string{"hint: that run is failed; choose an earlier one with --run"}, "get", "s.out", "x")
+	w.fails(failure.Input, []string{"hint: the state of that run is failed; choose an earlier run with --run"}, "get",
+		"s.out", "x")
 }
 
 // TestNoStore checks that a command that needs the contents of a store does not create one.

@@ -20,8 +20,8 @@ func (w *workplace) script(name, text string) {
 	}
 }
 
-// TestCommand checks that the results of a command are cached under a key that holds all it can see, and can be used
-// like those of a stage.
+// TestCommand checks that the results of a command are cached under a key that holds everything that the command can
+// see, and that they can be used like those of a stage.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -77,7 +77,7 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	if !ok || s.Outputs[ref.Output].Digest == "" {
 		hint := recipe.Suggest(text, all, "its outputs are")
 		if record.State != runner.Done && run == "" {
-			hint = "that run is " + record.State + "; choose an earlier one with --run, see pipeline ls runs"
+			hint = "the state of that run is " + record.State + "; choose an earlier run with --run, see pipeline ls runs"
 		}
 		return "", failure.New(failure.Input, hint, "run %s has no output %s", record.ID, text)
 	}

@@ -31,7 +31,8 @@ type runPlan struct {
 	Steps  []stepPlan `json:"steps"`
 }
 
-// stepPlan is a hit, with the time and duration of the run that made the result, a miss, or a step that is skipped.
+// stepPlan is a hit (with the time and the duration of the run that made the result), a miss, or a step that is
+// skipped.
 type stepPlan struct {
 	Step      string            `json:"step"`
 	Stage     string            `json:"stage"`

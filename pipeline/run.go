@@ -72,7 +72,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 	}
 	if opt.Only != "" {
 		if _, ok := g.Node(opt.Only); !ok {
-			return nil, failure.New(failure.Usage, "pipeline plan lists them; pipeline run takes the name for all",
+			return nil, failure.New(failure.Usage, "pipeline plan lists them; pipeline run runs them all if given this name",
 				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
 		}
 	}

@@ -104,7 +104,8 @@ func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 type serveCmd struct{}
 
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
-	// A child of another runner must print nothing, because the output contains the access keys.
+	// If another program started this process as its gateway, it prints nothing, because the output would contain the
+	// access keys.
 	if code, ran := server.RunChild(); ran {
 		program.Exit(code)
 	}

@@ -69,7 +69,7 @@ func checkpointOf(t *testing.T, c potential.Config) string {
 	return path
 }
 
-// fieldOf compiles the field of the weights in a checkpoint for the pure Go engine.
+// fieldOf compiles the field of the weights in a checkpoint for the CPU engine.
 func fieldOf(t *testing.T, path, group string, batch int) *potential.Field {
 	t.Helper()
 	ck, err := checkpoint.Read(path)

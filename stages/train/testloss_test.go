@@ -12,7 +12,8 @@ import (
 	"vapo/lib/random"
 )
 
-// The test loss is the loss L5, 1/2 |grad Phi - v|² per dimension, computed with the averaged weights.
+// The test loss is that of the objective matching, 1/2 |grad Phi - v|² per dimension (the first term of L5), computed
+// with the averaged weights.
 func TestTestLoss(t *testing.T) {
 	const n, dim = 123, 2
 	set := &dataset.Points{Name: "held out", N: n, D: dim, X: make([]float32, n*dim)}
