@@ -109,7 +109,8 @@ func Linked() []string { return []string{enginename.Tape, enginename.Go} }
 
 // OpenFor opens the engine that a job computes on, and records and logs it. It warns if the results may differ between
 // processes. With the input tuning, a card uses the kernels of that tuning; in the tune command, OpenFor makes the job
-// write the kernels that the card chooses. For other engines, both are usage errors.
+// write the kernels that the card chooses. For engines that XLA does not tune, the input tuning and the tune command
+// are usage errors.
 func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
 	be, err := openFor(ctx, job, name)
 	if err != nil {

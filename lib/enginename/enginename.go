@@ -13,7 +13,7 @@ import (
 
 // The engines. Tape and Go are also the classes that results record.
 const (
-	Auto = "auto"       // the best engine on this machine; replaced by that engine's class before a run is keyed or started
+	Auto = "auto"       // this machine's best engine; replaced by that engine's class before a run is keyed or started
 	Tape = "tape"       // the CPU
 	Go   = "compute-go" // gomlx/compute's Go backend, "go" on the command line
 	XLA  = "xla"        // a PJRT plugin of XLA

@@ -20,8 +20,8 @@ const (
 //   - equal: equal steps of the integration variable.
 //   - edm: the ratio r = sigma/mu of the noise to the signal falls from 80 to 0.002 as
 //     r_i = (80^(1/7) + (i-1)/(S-2)·(0.002^(1/7) - 80^(1/7)))^7 for i = 1 to S-1, where S is the number of steps
-//     (Karras et al., arXiv 2206.00364, equation 5). So most steps are near the data, where the flow bends. Values 0 and S are the ends of the path. A
-//     ratio that the path does not reach is replaced by the nearer end.
+//     (Karras et al., arXiv 2206.00364, equation 5). So most steps are near the data, where the flow bends. Values 0
+//     and S are the ends of the path. A ratio that the path does not reach is replaced by the nearer end.
 func Grid(name string, s Schedule, steps int) ([]float64, error) {
 	if steps < 1 || name == "edm" && steps < 3 {
 		return nil, failure.New(failure.Usage, "",

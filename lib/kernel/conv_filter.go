@@ -12,12 +12,12 @@ type ConvFilterGrad[T Float] struct {
 	tiles      convTiles
 	channels   int // input channels per block
 	blocks     int
-	parts      int // partial sums, each over consecutive tiles
-	perPart    int // tiles per partial sum
-	ih, iw     int // size of the padded part of an image that a tile reads
-	joined     bool
-	line       int // input elements that one filter row reads for a pixel; if joined, that the whole filter reads
-	lines      int
+	parts      int                 // partial sums, each over consecutive tiles
+	perPart    int                 // tiles per partial sum
+	ih, iw     int                 // size of the padded part of an image that a tile reads
+	joined     bool                // whether join copies the input of each pixel to consecutive elements
+	line       int                 // input elements that one filter row reads for a pixel; if joined, that the whole filter reads
+	lines      int                 // filter rows; 1 if joined
 	off        microkernel.Offsets // the first element of each pixel of a tile
 	size       int                 // scratch elements per piece
 	transposed int                 // scratch elements that hold transposed images; a part of size

@@ -24,7 +24,7 @@ const maxManifoldK = 100
 // Manifold returns the improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991) and the density and
 // coverage (Naeem et al. 2020, arXiv 2002.09797) of fake with respect to real. Each vector is the centre of a ball. The
 // radius of the ball is the distance to the k-th nearest other vector of the same set. A vector at a distance equal to
-// the radius is inside, as in the first paper.
+// the radius is inside, as in the paper of Kynkäänniemi et al.
 //
 //	real: [n, d], fake: [m, d], row-major, finite
 //	k: at most 100 and below n and m; usually 3, or 5 for density and coverage

@@ -100,7 +100,7 @@ func TestInsertInAnyOrder(t *testing.T) {
 	}
 }
 
-// For two samples of one distribution, the mean coverage is 1 - 2⁻ᵏ and the mean density is 1. Missing modes reduce
+// For two samples of one distribution, the coverage is about 1 - 2⁻ᵏ and the density about 1. Missing modes reduce
 // recall and coverage, and noise reduces precision and density.
 func TestManifoldDetectsFaults(t *testing.T) {
 	const n, d, k = 1000, 4, 3

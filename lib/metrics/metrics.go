@@ -5,8 +5,8 @@
 // sliced distance, the subsets for KID and FID-infinity, and the subsets of large sets. Arithmetic is in float64,
 // except in Nearest, where float32 is exact.
 //
-// A score is meaningless without N, the reference split and the feature network. A result has fields for the ones that
-// the function knows, and for warnings.
+// A score is meaningless without N, the reference split and the feature network. A result has fields for those of the
+// three that the function knows, and for warnings.
 package metrics
 
 import (

@@ -47,8 +47,8 @@ func (b *builder) adaptiveStep(flow Flow, a Adaptive) error {
 	scaleX := a.scale(abs(b.x))
 	active := and(positive(left), not(failed))
 
-	// These values are used only after the last stage. The point is then already the result x', because the method is
-	// FSAL.
+	// The error e, and all that follows from it, is used only after the last stage. The point is then already the result
+	// x', because the method is FSAL.
 	estimate := graphop.Mul(sum(k, func(i int) *graphop.Node { return graphop.Fill(h, b.tab.E[i], 1, 1) }), h)
 	e := rms(estimate, a.scale(graphop.Max(abs(b.x), abs(b.point))))
 	finite := and(graphop.IsFinite(e), graphop.IsFinite(graphop.Sum(b.point, 1)))

@@ -14,7 +14,7 @@ import (
 //
 // When rows of the block have changed, IntegrateAll calls placed with the index in x of each row of the block, or -1
 // for an unused row. placed may Load states of f. IntegrateAll also calls done with the number of finished rows of x.
-// Both may be nil. A *RowError names the row of x that failed; x is then partly integrated.
+// placed and done may be nil. A *RowError names the row of x that failed; x is then partly integrated.
 func (s *Solver) IntegrateAll(ctx context.Context, x []float32, t0, t1 float64, placed func(rows []int) error,
 	done func(n int)) (nfe []int, err error) {
 	if !s.refills {

@@ -42,7 +42,8 @@ func (c *counted) Run(in, out []backend.Buffer) error {
 }
 
 // Rows that replace finished rows have the same bits and numbers of evaluations as in blocks whose rows wait for each
-// other. This also holds if f depends on values that the caller sets for each row. There are fewer runs.
+// other. This also holds if f depends on values that the caller sets for each row. IntegrateAll needs fewer runs than
+// such blocks.
 func TestRefilledRows(t *testing.T) {
 	const n, d, rest = 23, 3, 5
 	for _, m := range []int{0, 1, n, 6*n + rest} {
