@@ -16,7 +16,7 @@ type ConvFilterGrad[T Float] struct {
 	perPart    int                 // tiles per partial sum
 	ih, iw     int                 // size of the padded part of an image that a tile reads
 	joined     bool                // whether join copies the input of each pixel to consecutive elements
-	line       int                 // input elements that one filter row reads for a pixel; if joined, that the whole filter reads
+	line       int                 // input elements that one filter row reads for a pixel, or the whole filter if joined
 	lines      int                 // filter rows; 1 if joined
 	off        microkernel.Offsets // the first element of each pixel of a tile
 	size       int                 // scratch elements per piece
