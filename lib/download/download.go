@@ -40,8 +40,7 @@ type File struct {
 
 const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or obtain the file some other way"
 
-// firstWait is the wait before the first retry. maxSilence is the time without data after which a request is repeated.
-// Tests shorten both.
+// firstWait precedes the first retry. After maxSilence without data, a request is repeated. Tests shorten both.
 var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
@@ -80,8 +79,7 @@ func (f *File) verify() error {
 }
 
 // transfer downloads the missing content and verifies the whole file. retryablehttp decides which errors are worth a
-// retry, increases the waits, obeys Retry-After and gives up after five attempts. The count of attempts starts again
-// whenever content arrives.
+// retry, waits longer each time, obeys Retry-After and gives up after five attempts without new content.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // it uses the proxies set in the environment
 	transport := client.HTTPClient.Transport.(*http.Transport)
@@ -104,8 +102,7 @@ func (f *File) transfer(ctx context.Context) error {
 	return failure.Default(failure.Input, hint, cmp.Or(context.Cause(ctx), err))
 }
 
-// prepare makes the request ask for the missing content, or for everything if the server has a different version by
-// now.
+// prepare requests the missing content, or all of it if the server has a different version by now.
 func (f *File) prepare(_ retryablehttp.Logger, req *http.Request, _ int) {
 	f.size, req.Header = 0, http.Header{"User-Agent": {"vapo"}, "Accept-Encoding": {"identity"}}
 	if info, err := f.part.Stat(); err == nil && info.Size() > 0 {
