@@ -46,8 +46,8 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	return RunForeign(ctx, cmd, grace)
 }
 
-// RunForeign is Run for a program that does not know the pipe. Except on Linux, it keeps running if this process is
-// killed.
+// RunForeign is Run for a program that does not know the pipe. Except on Linux, such a program keeps running if this
+// process is killed.
 func RunForeign(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // otherwise a grandchild could keep our pipes open

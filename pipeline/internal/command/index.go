@@ -13,8 +13,9 @@ import (
 // indexName is the name of the index in the directory of an input that is a list.
 const indexName = "index.tsv"
 
-// index returns a table of the files of a list and their parameters, with tabs between columns, which shells and
-// spreadsheets read. Its order depends only on the files, because the key does not contain the order of the recipe.
+// index returns a table of the files of a list and their parameters. Tabs separate the columns, so that shells and
+// spreadsheets can read the table. The order of the rows depends only on the parameters, because the key does not
+// contain the order in the recipe.
 func index(list []recipe.Input) []byte {
 	list = slices.SortedFunc(slices.Values(list), func(a, b recipe.Input) int {
 		for i := range min(len(a.Bindings), len(b.Bindings)) {

@@ -3,7 +3,7 @@
 //	score.*.value < 100 and data.source == 'mnist'
 //
 // It is a package of its own because it should stay small: a condition compares parameters and scores with constants,
-// so it can be checked before a run and shown with its values after it. Whatever needs more is a command.
+// so it can be checked before a run and shown with its values after it. A decision that needs more belongs in a command.
 //
 //	condition  = comparison { "and" comparison } .
 //	comparison = STEP "." [ "*" "." ] NAME ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) ( NUMBER | 'TEXT' | "TEXT" ) .
@@ -114,8 +114,8 @@ func (r *reader) comparison() (Comparison, error) {
 	return c, nil
 }
 
-// Holds reports whether the comparison holds for a value: that of a score or parameter. It fails if they cannot be
-// compared.
+// Holds reports whether the comparison holds for v, the value of the score or parameter. It returns an error if v cannot
+// be compared with the constant.
 func (c Comparison) Holds(v any) (bool, error) {
 	if text, ok := c.Const.(string); ok {
 		s, ok := v.(string)

@@ -70,8 +70,8 @@ func (g *Graph) Instances(step string) int {
 
 // Build connects and checks the steps of a recipe. It applies one kind of check to all steps before the next kind. The
 // error is the first one, in file order, of the first kind of check that fails. If there are targets, the graph has
-// only these steps and those that they need, and only these need to pass the last check, by the stages themselves: it
-// fails for files that are missing here.
+// only these steps and those that they need. The last check is that of the stages themselves, which fails for files
+// that are missing here. It is therefore limited to the steps of the graph and those that their conditions mention.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ...string) (*Graph, error) {
 	steps, err := r.Expand()
 	if err != nil {

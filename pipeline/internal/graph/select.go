@@ -40,7 +40,7 @@ func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	return out, nil
 }
 
-// withMentions returns nodes and those whose parameters their conditions compare.
+// withMentions returns the given nodes and the nodes whose values their conditions compare.
 func withMentions(nodes []*Node) []*Node {
 	out := slices.Clone(nodes)
 	for _, n := range nodes {
@@ -51,7 +51,7 @@ func withMentions(nodes []*Node) []*Node {
 	return out
 }
 
-// inFileOrder returns those of all, which are in the order of the file, that are among nodes.
+// inFileOrder returns the given nodes without duplicates, in the order of the file. all holds every node in that order.
 func inFileOrder(all, nodes []*Node) []*Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n *Node) bool { return !slices.Contains(nodes, n) })
 }

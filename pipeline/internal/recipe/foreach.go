@@ -37,7 +37,7 @@ type Term struct {
 }
 
 const (
-	maxInstances = 1000 // of a step; more is a slip more often than a plan
+	maxInstances = 1000 // of a step; more are usually a mistake
 	maxInstance  = 150  // bytes in the name of an instance, which becomes the name of a file
 )
 
@@ -251,7 +251,8 @@ func (s *Step) instance(bindings []Binding, instances map[string][][]Binding) (*
 	return &out, nil
 }
 
-// connect returns an input of an instance: itself, from an instance, or one input for each instance of a step.
+// connect returns the inputs of an instance that an input in the file stands for: a single one or, for STEP.*.OUTPUT,
+// one for each instance of STEP.
 func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Binding) ([]Input, error) {
 	if m := allInstances.FindStringSubmatch(in.From); m != nil {
 		of := instances[m[1]]
@@ -282,7 +283,7 @@ func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Bi
 	return []Input{in}, nil
 }
 
-// same checks that a step has the same instances as another one, so that each belongs to one of the other.
+// same checks that a step has the same instances as another step, so that each instance has a counterpart there.
 func (s *Step) same(pos Pos, other, name string, bindings []Binding, instances map[string][][]Binding) error {
 	mine, theirs := instances[s.Name], instances[other]
 	if len(bindings) > 0 && slices.EqualFunc(mine, theirs, slices.Equal[[]Binding]) {

@@ -202,7 +202,7 @@ func TestAblationPage(t *testing.T) {
 	}
 }
 
-// Scores are drawn over the length of the weights' average. Weights that are not such an average are left out.
+// Scores are drawn over the length of the weights' average. Weights that are not given as std:LENGTH are left out.
 func TestScoresOverAverageLength(t *testing.T) {
 	c := &Comparison{Facts: []string{"sample weights"}}
 	for i, weights := range []string{"std:0.05", "std:0.07", "std:0.1", "std:0.1@600", "ema"} {

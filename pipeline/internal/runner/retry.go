@@ -20,7 +20,8 @@ import (
 var errTimeout = errors.New("timeout")
 
 // passing lists the classes of temporary failures, which may disappear without a change to the recipe, its inputs or
-// the programs: the store was unreachable, memory or disk space was short, or somebody else stopped the stage.
+// the programs: the store was unreachable, memory or disk space was short, or the stage was stopped, but not by the
+// runner.
 var passing = []failure.Class{failure.Store, failure.Resources, failure.Terminated}
 
 // maxBackoff limits the growth of the pause between two attempts.
@@ -65,7 +66,7 @@ func (a *attempt) retries(ctx context.Context, s *Step, f *Failure, wait time.Du
 	a.Display.StepRetries(s)
 	log, err := os.OpenFile(a.logFile(s), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return // the run's record has it
+		return // the run's record has the text too
 	}
 	defer log.Close()
 	fmt.Fprintf(log, "pipeline: %s\n", text)

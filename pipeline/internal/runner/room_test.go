@@ -9,8 +9,8 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// TestPool checks that steps get disjoint parts of a machine, wait while it is full, and that one that is larger than
-// the machine gets all of it.
+// TestPool checks that steps get disjoint parts of a machine and wait if too little is free, and that a step that asks
+// for more than the machine has gets all of it.
 func TestPool(t *testing.T) {
 	p := newPool(room{cores: 4, memory: 100, gpus: []string{"3", "5"}})
 	take := func(want recipe.Resources) (room, error) {

@@ -24,7 +24,7 @@ const (
 	Cached     = "cached" // a step whose result was in the cache
 	Done       = "done"
 	Failed     = "failed"
-	Skipped    = "skipped" // a step whose inputs could not be made
+	Skipped    = "skipped" // a step that did not run, because of a failed step or a condition that did not hold
 	Terminated = "stopped" // stopped by a signal to the runner
 )
 

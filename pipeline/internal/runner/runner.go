@@ -2,7 +2,7 @@
 // and publishes the stage's outputs.
 //
 // Killing the runner at any time does no harm. A step is done when its action record exists; only the runner writes
-// this record, as the last step and with put-if-absent. A killed runner or stage leaves behind only blobs and live
+// this record, after everything else and with put-if-absent. A killed runner or stage leaves behind only blobs and live
 // state. Blobs are content-addressed and therefore always correct; the state under live/ saves the next attempt some
 // work.
 package runner
@@ -51,7 +51,7 @@ type Options struct {
 	// Only, if set, names the only step that may be executed. The other steps of the graph must be cached.
 	Only string
 	// KeepGoing continues after a failure with the steps that do not need the failed one. Otherwise no step starts after a
-	// failure; those that are running end.
+	// failure, and the steps that are already running finish.
 	KeepGoing bool
 	// Fresh executes every step even if its result is cached, to check that results are reproducible.
 	Fresh bool
@@ -199,7 +199,8 @@ func (a *attempt) ready(n *graph.Node) string {
 	return verdict
 }
 
-// skip records that a step does not run. Without a reason, the reason is the step that it needs.
+// skip records that a step does not run. If no reason is given, the reason is a step that it needs and that failed or
+// did not run.
 func (a *attempt) skip(s *Step, reason string) {
 	a.mu.Lock()
 	s.State, s.Reason = Skipped, reason
