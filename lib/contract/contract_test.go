@@ -37,10 +37,10 @@ func TestDecodeDescription(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	for what, breakIt := range map[string]func(*Description){
-		"another contract":      func(d *Description) { d.Contract++ },
-		"a default of its type": func(d *Description) { d.Params[0].Default = "x" },
-		"undeclared":            func(d *Description) { d.Resolved = map[string]any{"other": 1} },
-		"resolved to a string":  func(d *Description) { d.Resolved = map[string]any{"steps": "x"} },
+		"another contract":     func(d *Description) { d.Contract++ },
+		"a wrong default type": func(d *Description) { d.Params[0].Default = "x" },
+		"undeclared":           func(d *Description) { d.Resolved = map[string]any{"other": 1} },
+		"resolved to a string": func(d *Description) { d.Resolved = map[string]any{"steps": "x"} },
 	} {
 		d := description
 		d.Params = slices.Clone(d.Params)

@@ -17,7 +17,7 @@ func decode(t *testing.T, draw func(w *bytes.Buffer) error) image.Image {
 		t.Fatal(err)
 	}
 	if err := draw(&b); err != nil || !bytes.Equal(a.Bytes(), b.Bytes()) {
-		t.Errorf("drawn twice the bytes differ, %v", err)
+		t.Errorf("a second drawing has other bytes, or fails: %v", err)
 	}
 	im, err := png.Decode(&a)
 	if err != nil {

@@ -25,7 +25,8 @@ func golden(t testing.TB) []byte {
 	return raw
 }
 
-// TestGolden reads the tensors that testdata/golden.py wrote: one for each element type.
+// TestGolden reads the tensors that testdata/golden.py wrote: tensors of seven element types, one of which is a scalar
+// and one empty.
 func TestGolden(t *testing.T) {
 	f, err := Open("testdata/golden.safetensors")
 	if err != nil {
@@ -130,8 +131,8 @@ func file(header string, data int) []byte {
 	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), make([]byte, data)...)
 }
 
-// TestHostileFiles: a damaged file gives an error, and reading it uses at most a multiple of its header's size as
-// memory.
+// TestHostileFiles: a damaged file gives an error, and reading it allocates at most 100 times the size of the largest
+// allowed header.
 func TestHostileFiles(t *testing.T) {
 	one := func(shape, offsets string) string {
 		return `{"a":{"dtype":"F32","shape":` + shape + `,"data_offsets":` + offsets + `}}`

@@ -160,7 +160,7 @@ func (g Given) Preset(preset string, values map[string]string) error {
 			panic(fmt.Sprintf("stage: a preset sets %s to %q: %v", name, text, err))
 		}
 		if conflict == nil && g.names[name] && !sameValue(before, p.value()) {
-			conflict = failure.New(failure.Usage, "leave one of the two out",
+			conflict = failure.New(failure.Usage, fmt.Sprintf("leave out either %s or %s", name, preset),
 				"parameter %s is %s, but %s sets it to %s", name, contract.Show(before), preset, text)
 		}
 	}

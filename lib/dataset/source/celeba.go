@@ -137,7 +137,7 @@ func (c *collection) checkCelebA() error {
 			return err
 		}
 		if seen[n] {
-			return fileError("remove one of the two, or give --no-verify", c.file(i), "number",
+			return fileError("remove one of the images with this number, or give --no-verify", c.file(i), "number",
 				"one that no other image has", "%d a second time", n)
 		}
 		seen[n] = true

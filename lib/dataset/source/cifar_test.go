@@ -47,8 +47,8 @@ func cifarMembers() []member {
 	return m
 }
 
-// TestLoadCIFAR reads the same data set from archives and directories of every supported layout. The order of members
-// in an archive does not matter.
+// TestLoadCIFAR reads the same data set from archives and directories in every supported layout of the binary version.
+// The order of members in an archive does not matter.
 func TestLoadCIFAR(t *testing.T) {
 	members := cifarMembers()
 	plain := tarOf(t, members)

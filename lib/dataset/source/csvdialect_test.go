@@ -98,7 +98,7 @@ func TestCSVDialects(t *testing.T) {
 	}
 }
 
-// TestCSVHints: if a table cannot be read without further parameters, the hint names the parameter.
+// TestCSVHints: if a table cannot be read, the hint says what to do, for example which parameter to give.
 func TestCSVHints(t *testing.T) {
 	text := func(s string) string { return csvFile(t, s) }
 	for name, c := range map[string]struct {
@@ -143,7 +143,7 @@ func TestCSVHints(t *testing.T) {
 			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
 		}
 	}
-	// Numbers may be the names of columns, if they are given.
+	// A number is accepted as the name of a column if --columns names it, or if another column's name is not a number.
 	years := text("2019,2020\n1,2\n3,4\n5,7\n7,9\n")
 	l, err := LoadCSV(CSVOptions{Path: years, Columns: []string{"2020"}})
 	if err != nil || l.Train.Columns[0].Name != "2020" {

@@ -50,7 +50,8 @@ func TestFolderSplits(t *testing.T) {
 	}
 }
 
-// TestLayouts: if directories leave the splits or the labels ambiguous, the error names the images concerned.
+// TestLayouts: images get their labels from their directories, also below folders of splits. If the directories leave
+// the splits or the labels open, the error says so and has a hint.
 func TestLayouts(t *testing.T) {
 	image := imageFile(t, "x.png", 4, 4, 1)
 	for name, c := range map[string]struct {

@@ -78,7 +78,7 @@ def unicode_path(raw, text):
 
 
 def tar_bytes(members, format=tarfile.GNU_FORMAT):
-    """members: pairs of a name and content (bytes), or a link ("->" or "=>" before the target)."""
+    """members: pairs of a name and either content (bytes) or a link: "->TARGET" is symbolic, "=>TARGET" is hard."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format) as t:
         for name, data in members:
