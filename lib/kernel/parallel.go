@@ -2,8 +2,8 @@
 // kernel is prepared once for a shape and then run many times.
 //
 // The loops in Go define the bits of every result: each product is rounded before it is added. On machines with AVX-512
-// or AVX2, loops in assembly replace them for float32 and give the same bits. Matrix products and convolutions are
-// built on package microkernel.
+// or AVX2, loops in assembly replace them for float32 and give the same bits. Matrix products and convolutions are the
+// exception: they are built on package microkernel, which fuses multiply-adds.
 //
 // Every kernel follows two rules. First, results have the same bits on one core as on sixty-four: the division of work
 // into pieces depends only on the shape, never on the number of threads, and every sum is taken in a fixed order.

@@ -1,9 +1,9 @@
 // Package metrics measures how far a set of samples is from a set of data.
 //
 // Results have the same bits on any number of processors: the division of work depends only on the shape of the
-// problem, and sums are taken in a fixed order. Random choices depend only on a seed. They are the directions of the
-// sliced distance, the subsets for KID and FID-infinity, and the subsets of large sets. Arithmetic is in float64,
-// except in Nearest, where float32 is exact.
+// problem, and sums are taken in a fixed order. The random choices, namely the directions of the sliced distance, the
+// subsets for KID and FID-infinity, and the subsets of large sets, depend only on a seed. Arithmetic is in float64,
+// except in Nearest, whose sums of products of pixels are exact in float32.
 //
 // A score is meaningless without N, the reference split and the feature network. A result has fields for those of the
 // three that the function knows, and for warnings.

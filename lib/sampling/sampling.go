@@ -2,10 +2,10 @@
 //
 // Two programs draw samples: the stage sample, and the stage train, to monitor its progress. Sample k must be the same
 // in both, so on a given engine it is a function of the weights, the seed, k and the solver's settings alone. To this
-// end, samples are integrated in blocks, and sample k is always row k mod Block of its block. The size of blocks
-// depends only on the kind of network and on the engine (see Block). With adaptive steps, on an engine whose rows are
-// independent, a sample takes the first free row instead. Because samples depend on the engine, the engine is part of
-// the cache key of a result.
+// end, samples are integrated in blocks, and sample k is row k mod Block of its block. The size of blocks depends only
+// on the kind of network and on the engine (see Block). With adaptive steps, on an engine whose rows are independent, a
+// sample takes the first free row instead. Because samples depend on the engine, the engine is part of the cache key of
+// a result.
 //
 // The engine runs the network and the solver as one compiled program, so the samples and the stages of the solver stay
 // in its memory until a block is finished (see package ode). The program contains the network only once, however many
