@@ -100,7 +100,7 @@ type programs struct {
 	// original pixels, which are fewer bytes to copy to a device than resized images.
 	small *compiled
 	shape [3]int
-	// forSize returns the program small for images of the size of im. It is nil if the engine computes in host memory.
+	// forSize returns the program small for images of the size of im. forSize is nil if the engine computes on a CPU.
 	forSize func(im Image) *compiled
 }
 

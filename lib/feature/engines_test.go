@@ -12,8 +12,9 @@ import (
 
 var onBackend = flag.String("backend", "", "an engine that must agree with the CPU's, such as xla:cuda")
 
-// The whole network, on images of the smallest size that it can process, gives the same features on every engine. The
-// image is enlarged by the graph, as on devices. TestInceptionAgainstPyTorch compares the first engine with PyTorch.
+// The whole network, on an image of the smallest size that it can process, gives the same features on every engine as
+// on tape, up to rounding. The image is enlarged by the graph, as on devices. TestInceptionAgainstPyTorch compares tape
+// with PyTorch.
 func TestInceptionOnEveryEngine(t *testing.T) {
 	const side, tap = 75, 2048
 	resize := &resizeGraph{how: PyTorchFID, c: 3, h: 20, w: 24, side: side}

@@ -9,7 +9,7 @@ package jpeg
 const smoothed = 10
 
 // kernels are the weights of the DC coefficients around a block, row by row, in units of 1/256. The second set is for
-// components that have some AC coefficients; only the first five are estimated then.
+// components that have some of their AC coefficients; then only the first five AC coefficients are estimated.
 var kernels = [2][smoothed][25]int{
 	{
 		{-2, -6, -8, -6, -2, -6, 6, 42, 6, -6, -8, 42, 152, 42, -8, -6, 6, 42, 6, -6, -2, -6, -8, -6, -2},

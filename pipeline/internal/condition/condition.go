@@ -3,7 +3,8 @@
 //	score.*.value < 100 and data.source == 'mnist'
 //
 // It is a package of its own because it should stay small: a condition compares parameters and scores with constants,
-// so it can be checked before a run and shown with its values after it. A decision that needs more belongs in a command.
+// so it can be checked before a run and shown with its values after it. A decision that needs more belongs in a
+// command.
 //
 //	condition  = comparison { "and" comparison } .
 //	comparison = STEP "." [ "*" "." ] NAME ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) ( NUMBER | 'TEXT' | "TEXT" ) .
@@ -114,8 +115,8 @@ func (r *reader) comparison() (Comparison, error) {
 	return c, nil
 }
 
-// Holds reports whether the comparison holds for v, the value of the score or parameter. It returns an error if v cannot
-// be compared with the constant.
+// Holds reports whether the comparison holds for v, the value of the score or parameter. It returns an error if v
+// cannot be compared with the constant.
 func (c Comparison) Holds(v any) (bool, error) {
 	if text, ok := c.Const.(string); ok {
 		s, ok := v.(string)
