@@ -221,7 +221,7 @@ func TestNondeterminismIsWrittenDown(t *testing.T) {
 		t.Errorf("the nondeterminism is not reported:\n%s", got)
 	}
 	if got := w.digests(); !maps.Equal(got, before) {
-		t.Errorf("the first result does not stand:\n%v\n%v", before, got)
+		t.Errorf("the first result was replaced:\n%v\n%v", before, got)
 	}
 }
 
@@ -237,8 +237,8 @@ func TestExecRunsOneStep(t *testing.T) {
 	w.wantStates("after exec", map[string]string{"one": "cached", "two": "cached", "three": "done"})
 }
 
-// TestTargets checks that a run can be limited to some steps and what they need, and that the other steps may be
-// impossible here.
+// TestTargets checks that a run can be limited to some steps and what they need, even if other steps of the recipe
+// cannot run here.
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -116,8 +116,8 @@ func (w *workplace) slowRun(delay string) (cmd *exec.Cmd, stderr *bytes.Buffer) 
 	return cmd, stderr
 }
 
-// TestGatewayRestarts kills the gateway, and the one that replaces it, while a step is running. The runner starts it
-// again, and neither the stage nor the run fails.
+// TestGatewayRestarts kills the gateway, and the one that replaces it, while a step is running. The runner starts
+// another one each time, and neither the stage nor the run fails.
 func TestGatewayRestarts(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)

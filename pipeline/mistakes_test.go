@@ -204,7 +204,7 @@ func TestShippedRecipes(t *testing.T) {
 			}
 		}
 		// A data set that is not installed here is not a mistake in the recipe, but the error of its step hides errors of
-		// later steps. The recipe is therefore run again with another data set.
+		// later steps. The recipe is therefore planned again with another data set.
 		args := asWritten
 		res := w.run(args...)
 		if res.code == 3 {

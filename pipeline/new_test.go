@@ -43,7 +43,8 @@ func (w *workplace) photos(n int, folders ...string) {
 	}
 }
 
-// TestNew writes recipes for images, for images of two classes, and for a table. Each must run to a score.
+// TestNew writes recipes for images, for images of two classes, for two tables and for a mixture. All but the last are
+// run and must give a score.
 func TestNew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains networks")

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestResources checks that steps that together ask for more than the machine has run one after the other, that a stage
-// gets no more threads than its step asks for, and that resources are not part of the key.
+// TestResources checks that steps run one after the other if together they ask for more than the machine has, that a
+// stage gets no more threads than its step asks for, and that resources are not part of the key.
 func TestResources(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -20,7 +20,7 @@ steps:
 	w.write("r.yaml", recipe)
 	const lacks = "warn: it asks for 1000000 cores, and this machine has "
 	if out := w.must("plan", "r.yaml"); strings.Count(out, "    "+strings.Replace(lacks, "warn", "warning", 1)) != 2 {
-		t.Errorf("the plan warns of no missing cores:\n%s", out)
+		t.Errorf("the plan does not warn of the missing cores of two steps:\n%s", out)
 	}
 	res := w.run("run", "r.yaml", "--jobs", "3")
 	if res.code != 0 || strings.Count(res.stderr, lacks) != 2 {

@@ -15,8 +15,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestManyRunners lets 16 runners in their own directories race for the same steps, in rounds with new steps, on both
-// servers. All must succeed and agree, and together do hardly more work than one.
+// TestManyRunners lets 16 runners in their own directories race for the same steps, in rounds with new steps, in the
+// embedded store and on MinIO. All must succeed and agree, and together do hardly more work than one runner would.
 func TestManyRunners(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]func(testing.TB) embedded.Env{

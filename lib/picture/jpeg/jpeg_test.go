@@ -53,7 +53,7 @@ func TestAgainstPillow(t *testing.T) {
 	}
 }
 
-// TestTruncated: a file of any kind is refused without its last bytes; bytes after the end marker may be missing.
+// TestTruncated: a file of any kind is refused if it is cut off anywhere up to its end marker.
 func TestTruncated(t *testing.T) {
 	cases := goldens(t)
 	for i := 0; i < len(cases); i += 7 {
@@ -107,7 +107,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestHuge: a header alone allocates nothing.
+// TestHuge: a short file whose header claims a huge image is refused before memory for the image is allocated.
 func TestHuge(t *testing.T) {
 	data := bytes.Clone(goldens(t)[0].File)
 	frame := bytes.Index(data, []byte{0xff, markerSOF0})
