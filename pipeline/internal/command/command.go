@@ -2,7 +2,7 @@
 // the runner it is one more stage: it has a description, a key and a manifest, and its results are cached and verified.
 //
 // A stage describes itself; for a program that knows nothing of vapo, the recipe does. So that equal keys give equal
-// results, the program sees as little as possible that is not in its key: it runs in an empty directory with its inputs
+// results, the program sees as little as possible that is not in its key: it runs in a directory with only its inputs
 // as files, with fixed PATH and HOME and the variables that the recipe states.
 //
 // Note: a stage program "command" was rejected. It would need ports that depend on parameters in the contract, for a
