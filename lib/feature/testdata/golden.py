@@ -1,6 +1,6 @@
 """The small classifier in PyTorch, for comparison: python3 golden.py > golden.json
 
-Features, logits, cross entropy and its gradients in float64 on images and weights from wave.
+Features, logits, cross entropy and its gradients in float64, on images and weights that the function wave gives.
 """
 import json
 import math

@@ -1,4 +1,4 @@
-/* Writes a JPEG file with libjpeg, whose own programs and Pillow leave most of these choices closed.
+/* Writes a JPEG file with libjpeg. Neither its own programs nor Pillow offer most of these choices.
  *
  * usage: encode WIDTH HEIGHT SPACE QUALITY FACTORS MODE RESTART MARKERS SCANS < SAMPLES > FILE
  *
