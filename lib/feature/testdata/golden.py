@@ -1,6 +1,6 @@
 """The small classifier in PyTorch, for comparison: python3 golden.py > golden.json
 
-Features, logits, cross entropy and its gradients in float64, on images and weights that the function wave gives.
+Features, logits, cross entropy and its gradients in float64. Formulas give the images and the weights.
 """
 import json
 import math
