@@ -20,7 +20,7 @@ import (
 // Collection says what Collect deletes.
 type Collection struct {
 	Keep  []Roots          // what to keep in addition to refs, young records and what they need
-	Drop  map[string]Roots // the runs to delete, by ID, each with what it needs if it must be kept after all
+	Drop  map[string]Roots // the runs to delete, by ID; a run that must be kept after all is kept with its Roots
 	Grace time.Duration    // nothing younger is deleted; at least GracePeriod if other programs use the store
 	Parts time.Duration    // parts older than both this and Grace are deleted
 	// Delete makes Collect delete objects. Without it, Collect only counts them.

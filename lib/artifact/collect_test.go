@@ -43,8 +43,8 @@ type model struct {
 	n       int
 	blobs   []artifact.Digest
 	records []artifact.Record
-	keep    map[string]bool // keys in the store
-	keys    []string        // of all objects that are old
+	keep    map[string]bool // keys of the objects that a collection must keep
+	keys    []string        // keys of all old objects
 	young   time.Time       // objects that are not older than this are young
 }
 

@@ -25,9 +25,9 @@ type Made struct {
 // readers is the number of small documents that are read at once.
 const readers = 16
 
-// Index updates made, which maps the keys of records that begin with prefix to their contents, and reports whether it
-// changed. It lists these records but reads only new and replaced ones. It calls damaged for each record that it cannot
-// decode and leaves those records out.
+// Index updates made and reports whether made changed. made holds the contents of all records whose keys begin with
+// prefix, by key. Index lists these records but reads only new and replaced ones. It calls damaged for each record that
+// it cannot decode, and leaves that record out.
 func (s *Store) Index(
 	ctx context.Context, prefix string, made map[string]Made, damaged func(error),
 ) (changed bool, err error) {

@@ -16,7 +16,7 @@ func (u Usage) add(size int64) Usage { return Usage{u.Objects + 1, u.Bytes + siz
 // Sizes says how the space in a store is used.
 type Sizes struct {
 	Kinds  map[string]Usage // of all objects, by the first element of the key, such as "blobs"
-	Stages map[string]Usage // of actions, by stage: their number, and the bytes of their outputs, each counted once
+	Stages map[string]Usage // by stage: the number of its actions, and the bytes of their outputs, each blob counted once
 
 	c     *Contents
 	loose int64    // bytes of blobs that no record, run or ref mentions

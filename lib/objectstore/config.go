@@ -23,9 +23,9 @@ type Config struct {
 
 	keysFrom string // the profile with the keys, for messages; empty if they come from the environment
 
-	// Gateway is host:port/directory if the endpoint http://host:port was that of the gateway of the embedded store in
-	// that directory, otherwise empty. Every connection then goes to the gateway that currently serves the directory, even
-	// if its port has changed.
+	// Gateway is empty or has the form host:port/directory: the directory of an embedded store, and the address that its
+	// gateway had when these settings were made. If Endpoint has that address, every connection goes to the gateway that
+	// currently serves the directory, even if its port has changed. Otherwise Gateway is ignored.
 	Gateway string
 
 	// Patience is how long an operation waits for a store that is unavailable. A store is unavailable if it refuses or

@@ -104,7 +104,7 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 
 	// DeleteUnchanged removes at most MaxDelete objects, in one request if nothing fails. objects are results of Put, Head
-	// or List that were obtained at the time looked or later. If that time is more than two seconds ago, and before each
+	// or List that were obtained at the time looked or later. If looked is more than two seconds ago, and before each
 	// retry, DeleteUnchanged checks every object again. It keeps and returns objects that have changed. Not every S3
 	// server supports conditional deletion, so an object that is replaced between check and request is lost.
 	DeleteUnchanged(ctx context.Context, objects []Info, looked time.Time) (changed []Info, err error)

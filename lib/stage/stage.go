@@ -81,7 +81,7 @@ type Stage[P any] struct {
 // program prints the value as JSON and succeeds.
 type Answer struct{ Value any }
 
-func (Answer) Error() string { return "the run was only asked about itself" }
+func (Answer) Error() string { return "the parameters ask only for information about the run" }
 
 // Command is an additional subcommand. Cmd points to a kong struct with a method Run(ctx context.Context, c *Console)
 // error.

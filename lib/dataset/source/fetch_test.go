@@ -13,8 +13,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// publisher serves the MNIST files of the Go module as their publisher does. It lets Fetch believe that nothing is
-// installed, and gives it an empty cache directory.
+// publisher serves the MNIST files of the Go module as their publisher does. It hides these files from Locate, and sets
+// an empty cache directory.
 func publisher(t *testing.T, handle func(files http.Handler) http.Handler) {
 	files, err := Locate("mnist", "")
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestFolderSplits: folders with the names of splits are the splits, whatever contains them.
+// TestFolderSplits: folders that are named like splits, such as train and val, become the splits, in whatever folder
+// they are.
 func TestFolderSplits(t *testing.T) {
 	for _, c := range []struct {
 		file   string

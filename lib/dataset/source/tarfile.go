@@ -18,9 +18,10 @@ const tarBlock = 512
 // read. The offsets of entries are such positions.
 func (c *collection) listTar(r io.Reader, position func() int64) (members []entry, err error) {
 	archive := tar.NewReader(r)
-	// The position of a member's data is known once its headers are read. A sparse file must be read from its headers on,
-	// so it is stored as the member number nth, counted from 1, from the position start. The size of its data in the
-	// archive is unknown, so a sparse file that follows it directly is counted from the same start.
+	// The position of a member's data is known once its headers are read. A sparse file, however, must be read from its
+	// headers on. So its entry says that it is member number nth, counted from 1, of those that begin at position start.
+	// The size of a sparse file's data in the archive is unknown, and so is the position of the headers that follow. If
+	// another sparse file follows directly, it is therefore counted from the same start.
 	start, nth := int64(0), 0
 	for {
 		h, err := archive.Next()

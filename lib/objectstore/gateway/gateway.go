@@ -71,7 +71,7 @@ func Find(dir string) (a Address, err error) {
 	defer lock.Close()
 	free, err := lock.TryRLock()
 	if err == nil && free {
-		err = errors.New("the last one has ended")
+		err = errors.New("the last gateway has ended")
 	}
 	var data []byte
 	if err == nil {
