@@ -117,6 +117,8 @@ type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
 	Input  []string `help:"Replace or (no FROM) omit a step's input. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+
+	Copy string `kong:"-"` // if set, the file to read instead of Recipe
 }
 
 // targets are the arguments of commands that may be limited to some steps.
@@ -127,7 +129,13 @@ type targets struct {
 // load reads the recipe, applies --set and --input, and checks the result against the stages. The graph has only the
 // targets and what they need, or all steps if there are no targets.
 func (f *recipeFlags) load(ctx context.Context, a *app, targets ...string) (*graph.Graph, error) {
-	r, err := recipe.Load(f.Recipe)
+	var r *recipe.Recipe
+	var err error
+	if f.Copy != "" {
+		r, err = recipe.LoadCopy(f.Copy, f.Recipe)
+	} else {
+		r, err = recipe.Load(f.Recipe)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -154,15 +162,20 @@ func (f *recipeFlags) load(ctx context.Context, a *app, targets ...string) (*gra
 
 // catalog returns the catalog of stage programs in --bin or, by default, in this program's directory.
 func (a *app) catalog() (*catalog.Catalog, error) {
-	dir := a.Bin
-	if dir == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(exe)
+	dir, err := a.bin()
+	if err != nil {
+		return nil, err
 	}
 	return catalog.New(dir, filepath.Join(a.local(), "answers")), nil
+}
+
+// bin returns the directory of the stage programs.
+func (a *app) bin() (string, error) {
+	if a.Bin != "" {
+		return a.Bin, nil
+	}
+	exe, err := os.Executable()
+	return filepath.Dir(exe), err
 }
 
 // oneLine replaces all white space in s, line breaks included, with single spaces.

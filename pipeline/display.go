@@ -178,6 +178,9 @@ func (d *display) StepStarted(s *runner.Step) {
 	if s.Reason != "" {
 		event += ", " + s.Reason
 	}
+	if s.Job != nil {
+		event += ", " + s.Job.String()
+	}
 	d.activate(s, &active{step: s, doing: "running"}, event)
 }
 
@@ -284,6 +287,9 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 		if len(s.Retries) > 0 {
 			note += "  " + retried(s)
 		}
+		if s.Job != nil {
+			note += "  " + s.Job.String()
+		}
 		d.printf("%s%-9s  %10s%s\n", d.columns(s), s.State, program.Duration(s.Seconds), note)
 	}
 }
@@ -312,35 +318,4 @@ func (d *display) failure(f *runner.Failure) {
 	}
 	fmt.Fprintln(d.text)
 	d.draw()
-}
-
-func (d *display) Ended(run *runner.Run) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, text := range run.Warnings {
-		d.printf("warning: %s\n", text)
-	}
-	counts := map[string]int{}
-	for _, s := range run.Steps {
-		counts[s.State]++
-	}
-	var parts []string
-	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped,
-		runner.Waiting} {
-		if n := counts[state]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, state))
-		}
-	}
-	d.printf("%s in %s\n", strings.Join(parts, ", "), program.Duration(run.WallSeconds))
-	if counts[runner.Failed] == 0 {
-		return
-	}
-	for _, s := range run.Steps {
-		switch s.State {
-		case runner.Failed:
-			d.printf("failed     %-*s  %s\n", d.name, s.Name, runner.ExitText(s.Stage, s.Exit))
-		case runner.Skipped:
-			d.printf("skipped    %-*s  %s\n", d.name, s.Name, s.Reason)
-		}
-	}
 }

@@ -16,6 +16,7 @@ import (
 type planCmd struct {
 	recipeFlags
 	targets
+	executor
 	Verbose bool `short:"v" help:"Also show the key of each step and its fields."`
 	jsonFlag
 }
@@ -47,6 +48,16 @@ type stepPlan struct {
 	Condition string            `json:"condition,omitempty"` // comparison that is not decided yet
 	Warning   string            `json:"warning,omitempty"`   // the step asks for more than this machine has
 	Action    json.RawMessage   `json:"action,omitempty"`    // with --verbose
+	Job       *jobPlan          `json:"job,omitempty"`       // with --executor slurm
+}
+
+// jobPlan is the job of a step: one in the queue, with its ID and state, or one that would be submitted.
+type jobPlan struct {
+	Name    string   `json:"name"`
+	Job     string   `json:"job,omitempty"`
+	State   string   `json:"state,omitempty"`
+	Options []string `json:"options,omitempty"` // of sbatch, for what the step asks for
+	After   []string `json:"after,omitempty"`   // names of jobs
 }
 
 // change is a field of an action that differs from that of an earlier action.
@@ -58,6 +69,9 @@ type change struct {
 }
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {
+	if err := c.executor.check(); err != nil {
+		return err
+	}
 	g, err := c.load(ctx, a, c.Steps...)
 	if err != nil {
 		return err
@@ -94,10 +108,17 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 					return err
 				}
 			}
-			s.Warning = d.Lacks()
+			if c.Executor != onSlurm {
+				s.Warning = d.Lacks()
+			}
 			s.explain(d, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
 		}
 		plan.Steps = append(plan.Steps, s)
+	}
+	if c.Executor == onSlurm {
+		if err := c.planJobs(ctx, a, g, store, decisions, plan.Steps); err != nil {
+			return err
+		}
 	}
 	return c.print(a, plan, plan.table)
 }
@@ -154,6 +175,9 @@ func (p runPlan) table(w io.Writer) {
 		}
 		if s.Condition != "" {
 			fmt.Fprintf(w, "    only when %s, which is not known yet\n", s.Condition)
+		}
+		if s.Job != nil {
+			fmt.Fprintf(w, "    %s\n", s.Job)
 		}
 		if s.Warning != "" {
 			fmt.Fprintf(w, "    warning: %s\n", s.Warning)

@@ -13,6 +13,7 @@ import (
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/lib/program"
+	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -28,10 +29,20 @@ type runCmd struct {
 	Hook      string        `help:"Shell command to run at the end, with status --json as input." placeholder:"COMMAND"`
 
 	DetailedExitcode bool `help:"Exit with 10 instead of 0 if a step was computed, because its result was not cached."`
+
+	executor
+	Detach bool `help:"With --executor slurm: submit the jobs and leave. The same command without it waits for them."`
+
+	check func(*graph.Graph) error // refuses a graph; nil for none
 }
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
-	record, err := a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh, KeepGoing: c.KeepGoing, NoWait: c.NoWait})
+	if err := c.compatible(); err != nil {
+		return err
+	}
+	record, err := a.runRecipe(ctx, c, runner.Options{
+		Fresh: c.Fresh, KeepGoing: c.KeepGoing, NoWait: c.NoWait, Detach: c.Detach,
+	})
 	if record == nil {
 		return err
 	}
@@ -47,11 +58,18 @@ type execCmd struct {
 	Step   string        `arg:"" help:"The step to run."`
 	NoWait bool          `help:"Fail if another run is working on the step, instead of waiting for its result."`
 	Grace  time.Duration `help:"Time for the stage to save its state after SIGTERM before it is killed." default:"30s"`
+
+	Job       string `hidden:"" help:"Run as a job with its files in this directory." type:"path" placeholder:"DIR"`
+	Described string `hidden:"" help:"Digest that the description of the stage must have." placeholder:"DIGEST"`
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
 	run := &runCmd{recipeFlags: c.recipeFlags, targets: targets{[]string{c.Step}}, Jobs: 1, Grace: c.Grace}
-	_, err := a.runRecipe(ctx, run, runner.Options{Only: c.Step, NoWait: c.NoWait})
+	opt := runner.Options{Only: c.Step, NoWait: c.NoWait}
+	if c.Job != "" {
+		return c.runJob(ctx, a, run, opt)
+	}
+	_, err := a.runRecipe(ctx, run, opt)
 	return err
 }
 
@@ -76,6 +94,11 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
 		}
 	}
+	if c.check != nil {
+		if err := c.check(g); err != nil {
+			return nil, err
+		}
+	}
 	store, err := a.openStore(ctx)
 	if err != nil {
 		return nil, err
@@ -85,11 +108,18 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 	a.warn = show.warn
 	r := a.runner(store, show)
 	r.Jobs, r.Grace = c.Jobs, c.Grace
+	if c.Executor == onSlurm {
+		cluster, err := a.cluster(&c.recipeFlags, c.executor, g, store)
+		if err != nil {
+			return nil, err
+		}
+		opt.Scheduler = cluster
+	}
 	record, err := r.Run(ctx, g, opt)
 	if record == nil || len(record.Steps) == 0 {
 		return nil, err
 	}
-	if opt.Only == "" && !errors.Is(err, failure.ErrTerminated) {
+	if opt.Only == "" && record.State != runner.Submitted && !errors.Is(err, failure.ErrTerminated) {
 		path := c.Report
 		if path == "" {
 			path = filepath.Join(r.RunDir(record.ID), "report.html")

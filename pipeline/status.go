@@ -49,6 +49,8 @@ type stepStatus struct {
 	Error   string        `json:"error,omitempty"`
 	Hint    string        `json:"hint,omitempty"`
 	Retries int           `json:"retries,omitempty"`
+
+	Job *runner.Placement `json:"job,omitempty"`
 }
 
 func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -71,7 +73,7 @@ func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 			state = interrupted
 		}
 		st.Steps = append(st.Steps,
-			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint, len(s.Retries)})
+			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint, len(s.Retries), s.Job})
 	}
 	return st
 }
@@ -98,12 +100,18 @@ func (st runStatus) table(w io.Writer) {
 		if s.Retries > 0 && s.State != runner.Waiting {
 			note = strings.TrimSpace(fmt.Sprintf("%s (retries: %d)", note, s.Retries))
 		}
+		if s.Job != nil {
+			note = strings.TrimPrefix(note+"; "+s.Job.String(), "; ")
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Step, s.Stage, s.State, time, s.Key, note)
 	}
 	for _, text := range st.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", text)
 	}
-	if st.State == interrupted {
+	switch st.State {
+	case runner.Submitted:
+		fmt.Fprintln(w, "its jobs go on without it; the same command waits for them")
+	case interrupted:
 		fmt.Fprintln(w, "its runner has ended; run the same command again to resume")
 	}
 }

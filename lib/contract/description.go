@@ -14,8 +14,8 @@ import (
 	"vapo/lib/enginename"
 )
 
-// backendParam is the parameter that names the engine. A key contains the engine's class instead of this parameter.
-const backendParam = "backend"
+// EngineParam is the parameter that names the engine. A key contains the engine's class instead of this parameter.
+const EngineParam = "backend"
 
 // DecodeDescription reads what `describe` printed. It converts defaults and resolved values to the Go types with which
 // the parameters are keyed.
@@ -192,7 +192,7 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 		v, ok := resolved[p.Name]
 		switch {
 		case !ok || !p.Keyed:
-		case p.Name == backendParam:
+		case p.Name == EngineParam:
 			a.Backend, _ = v.(string)
 			if name, err := enginename.Parse(a.Backend); err == nil {
 				a.Backend = name.Class() // the class omits the path of a plugin

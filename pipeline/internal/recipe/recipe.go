@@ -109,6 +109,15 @@ func Load(path string) (*Recipe, error) {
 	return Parse(data, path)
 }
 
+// LoadCopy is like Load, but reads the content from a copy of the file. Paths in it remain relative to path.
+func LoadCopy(copied, path string) (*Recipe, error) {
+	data, err := os.ReadFile(copied)
+	if err != nil {
+		return nil, failure.New(failure.Usage, "", "recipe: %w", err)
+	}
+	return Parse(data, path)
+}
+
 // nameForm matches valid names of recipes and steps. Names become part of file names, refs and `step.output`.
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 

@@ -123,14 +123,16 @@ func (r *Runner) Alive(id string) (alive, known bool) {
 // localRuns is the number of runs whose local files are kept.
 const localRuns = 100
 
-// trim removes the local files (logs and reports) of all but the newest runs. If it fails, the next run tries again.
+// trim removes the local files (logs and reports) of all but the newest runs, and of runs with jobs in a queue. If it
+// fails, the next run tries again.
 func (r *Runner) trim() {
 	dirs, err := os.ReadDir(r.RunDir("")) // sorted by name, which begins with the time
 	if err != nil {
 		return
 	}
 	for _, dir := range dirs[:max(0, len(dirs)-localRuns)] {
-		if alive, _ := r.Alive(dir.Name()); !alive {
+		_, err := os.Stat(filepath.Join(r.RunDir(dir.Name()), StoreEnvFile))
+		if alive, _ := r.Alive(dir.Name()); !alive && err != nil {
 			_ = os.RemoveAll(r.RunDir(dir.Name()))
 		}
 	}

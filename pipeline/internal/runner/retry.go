@@ -73,4 +73,9 @@ func (a *attempt) retries(ctx context.Context, s *Step, f *Failure, wait time.Du
 }
 
 // logFile returns the path of a step's log.
-func (a *attempt) logFile(s *Step) string { return filepath.Join(a.RunDir(a.run.ID), s.Name+".log") }
+func (a *attempt) logFile(s *Step) string {
+	if a.opt.inJob() {
+		return jobLog(a.opt.JobDir, s.Name)
+	}
+	return filepath.Join(a.RunDir(a.run.ID), s.Name+".log")
+}

@@ -24,8 +24,9 @@ const (
 	Cached     = "cached" // a step whose result was in the cache
 	Done       = "done"
 	Failed     = "failed"
-	Skipped    = "skipped" // a step that did not run, because of a failed step or a condition that did not hold
-	Terminated = "stopped" // stopped by a signal to the runner
+	Skipped    = "skipped"   // a step that did not run, because of a failed step or a condition that did not hold
+	Terminated = "stopped"   // stopped by a signal to the runner
+	Submitted  = "submitted" // a run whose jobs go on without it
 )
 
 // Run is the record of one run of a recipe. The store keeps it under runs/ to explain results; no computation depends
@@ -63,6 +64,7 @@ type Step struct {
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
 	Retries []Retry                    `json:"retries,omitempty"`
+	Job     *Placement                 `json:"job,omitempty"` // if a batch system ran the step
 
 	// Declared is nil in runs that older versions stored.
 	Declared *Declared `json:"declared,omitempty"`

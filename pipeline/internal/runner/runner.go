@@ -43,6 +43,7 @@ type Display interface {
 	StepProgress(step *Step, p Progress)
 	StepLog(step *Step, line Line)
 	StepEnded(step *Step, failure *Failure)
+	Left(jobs []*Job) // which go on without the run
 	Ended(run *Run)
 }
 
@@ -58,6 +59,15 @@ type Options struct {
 	// NoWait lets a step fail with class Busy if another run is working on the same action. Otherwise the step waits for
 	// that run and uses its result.
 	NoWait bool
+
+	// Scheduler, if set, runs the steps as jobs of a batch system.
+	Scheduler Scheduler
+	// Detach ends the run when its jobs are submitted.
+	Detach bool
+	// JobDir, if set, says that this is such a job, for the step Only. The job keeps its record and its log there, and
+	// Place says where it runs.
+	JobDir string
+	Place  Placement
 }
 
 // attempt is the state of one call of Runner.Run.
@@ -71,6 +81,7 @@ type attempt struct {
 	mu        sync.Mutex // guards made and the steps of run
 	made      outputs
 	noHistory bool // storing the run failed, and the warning about it was given
+	detached  bool // the jobs of the run go on without it
 }
 
 // Run carries out g. If steps failed, the error is that of the first failed step in recipe order, and the run is
@@ -90,9 +101,16 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	if err := r.checkReferences(ctx, g); err != nil {
 		return nil, err
 	}
+	if s, ok := a.run.Step(opt.Only); ok && opt.inJob() {
+		s.Job = &opt.Place
+	}
 	_ = a.save(ctx) // a failure is only a warning
 	r.Display.Started(a.run)
-	err = a.steps(ctx)
+	if opt.Scheduler != nil {
+		err = a.schedule(ctx)
+	} else {
+		err = a.steps(ctx)
+	}
 
 	// Store the final state even if ctx has ended: the record of a run is needed most after a problem.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -100,6 +118,8 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	a.run.WallSeconds = time.Since(started).Seconds()
 	a.run.Exit = failure.ClassOf(err)
 	switch {
+	case a.detached:
+		a.run.State = Submitted
 	case err == nil:
 		a.run.State = Done
 	case a.run.Exit == failure.Terminated:
@@ -173,7 +193,12 @@ func (a *attempt) steps(ctx context.Context) error {
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	err := a.run.save(ctx, a.Store)
+	var err error
+	if a.opt.inJob() {
+		err = saveJob(a.opt.JobDir, a.opt.Only, a.run)
+	} else {
+		err = a.run.save(ctx, a.Store)
+	}
 	if err != nil && !a.noHistory && ctx.Err() == nil {
 		a.noHistory = true
 		a.run.Warnings = append(a.run.Warnings, fmt.Sprintf("the history lacks this run: %v", err))

@@ -1,0 +1,233 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// How often a run looks at its jobs. Records and logs are files, so reading them costs the batch system nothing. Its
+// controller is asked rarely: after askFirst, and then after pauses that grow by half up to askLast.
+const (
+	readEvery = 500 * time.Millisecond
+	askFirst  = 2 * time.Second
+	askLast   = time.Minute
+)
+
+// settle is how long a run waits for the record of a job that has ended, because shared file systems show new files
+// late.
+const settle = 10 * time.Second
+
+// followed is a job that a run waits for.
+type followed struct {
+	*Job
+	step   *Step
+	lines  *lineReader
+	read   int64     // bytes of the log that lines has
+	text   string    // the latest state in the queue that was shown
+	seen   sighting  // the latest record that was shown
+	gone   time.Time // when the batch system was first seen without the job
+	ending JobState  // what the batch system said then
+	over   bool
+}
+
+// sighting is the part of a record that tells whether it has changed.
+type sighting struct {
+	state, reason string
+	place         Placement
+}
+
+// schedule submits all steps without a cached result to the batch system, and waits for them unless the run detaches.
+func (a *attempt) schedule(ctx context.Context) error {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	defer signal.Stop(interrupted)
+	planned, err := a.planJobs(ctx)
+	if err != nil || len(planned) == 0 {
+		return err
+	}
+	dir, err := filepath.Abs(a.RunDir(a.run.ID)) // the jobs may have another working directory
+	if err != nil {
+		return err
+	}
+	err = a.opt.Scheduler.Submit(ctx, dir, planned)
+	if err != nil && ctx.Err() == nil {
+		a.cancel(ctx, planned)
+		a.close(ctx, planned)
+		return err
+	}
+	var jobs []*followed
+	for _, j := range planned {
+		f := &followed{Job: j}
+		f.step, _ = a.run.Step(j.Node.Name())
+		f.lines = newLineReader(io.Discard, func(l Line) { a.show(f.step, l) })
+		jobs = append(jobs, f)
+		if j.ID != "" {
+			a.queued(f, "submitted")
+		}
+	}
+	_ = a.save(ctx) // a failure is only a warning
+	if ctx.Err() == nil && a.opt.Detach {
+		a.leave(jobs)
+		return nil
+	}
+	if ctx.Err() == nil {
+		err = a.follow(ctx, jobs)
+	}
+	if ctx.Err() == nil {
+		a.close(ctx, planned)
+		return err
+	}
+	select {
+	case <-interrupted:
+		a.cancel(ctx, planned)
+		for _, f := range jobs {
+			if !f.over && !f.Found {
+				a.set(f.step, Terminated, "job cancelled")
+			}
+		}
+		a.close(ctx, planned)
+	case <-time.After(100 * time.Millisecond): // another signal, or the terminal is gone
+		a.leave(jobs)
+	}
+	return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
+}
+
+// leave ends a run whose jobs go on.
+func (a *attempt) leave(jobs []*followed) {
+	a.detached = true
+	var left []*Job
+	for _, f := range jobs {
+		if !f.over && f.ID != "" {
+			left = append(left, f.Job)
+		}
+	}
+	a.Display.Left(left)
+}
+
+// follow waits until all jobs have ended. It returns the first failure in the order of the steps.
+func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
+	failures := map[*followed]*Failure{}
+	pause := askFirst
+	for ask := time.Now().Add(pause); ; {
+		open := false
+		for _, f := range jobs {
+			if f.over {
+				continue
+			}
+			if f.over = a.ready(f.Node) == Skipped; f.over {
+				a.skip(f.step, "")
+				continue
+			}
+			if slices.ContainsFunc(jobs, func(n *followed) bool { return !n.over && slices.Contains(f.Needs, n.Job) }) {
+				open = true
+				continue
+			}
+			failed, err := a.look(ctx, f)
+			if err != nil {
+				return err
+			}
+			if failed != nil {
+				failures[f] = failed
+			}
+			open = open || !f.over
+		}
+		if !open {
+			break
+		}
+		if time.Now().After(ask) {
+			states, err := a.opt.Scheduler.States(ctx)
+			if err != nil {
+				return err
+			}
+			a.compare(jobs, states)
+			pause = min(pause+pause/2, askLast)
+			ask = time.Now().Add(pause)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(readEvery):
+		}
+	}
+	for _, f := range jobs {
+		if failures[f] != nil {
+			return failures[f]
+		}
+	}
+	return nil
+}
+
+// compare takes over what the batch system says about the jobs.
+func (a *attempt) compare(jobs []*followed, states map[string]JobState) {
+	for _, f := range jobs {
+		state, known := states[f.ID]
+		switch {
+		case f.over:
+		case !known || state.Ended:
+			if f.gone.IsZero() {
+				f.gone = time.Now()
+			}
+			if known {
+				f.ending = state
+			}
+		default:
+			f.gone, f.ending = time.Time{}, JobState{}
+			if f.step.State == Waiting && f.seen.state != Waiting || state.Pending {
+				a.queued(f, state.Text)
+			}
+		}
+	}
+}
+
+// queued shows that a job is in the queue, if the batch system's words for its state have changed.
+func (a *attempt) queued(f *followed, text string) {
+	if f.text == text {
+		return
+	}
+	f.text = text
+	a.set(f.step, Waiting, fmt.Sprintf("for job %s (%s)", f.ID, text))
+	a.Display.StepWaiting(f.step)
+}
+
+func (a *attempt) set(s *Step, state, reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.State, s.Reason = state, reason
+}
+
+// close deletes the credentials that the jobs no longer need.
+func (a *attempt) close(ctx context.Context, jobs []*Job) {
+	var dirs []string
+	for _, j := range jobs {
+		if j.Dir != "" && !slices.Contains(dirs, j.Dir) {
+			dirs = append(dirs, j.Dir)
+		}
+	}
+	if len(dirs) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
+	defer cancel()
+	if err := a.opt.Scheduler.Close(ctx, dirs); err != nil {
+		a.warn(fmt.Sprintf("the credentials in %s stay there: %v", filepath.Join(dirs[0], StoreEnvFile), err))
+	}
+}
+
+// cancel cancels the jobs that this run has submitted.
+func (a *attempt) cancel(ctx context.Context, jobs []*Job) {
+	own := slices.DeleteFunc(slices.Clone(jobs), func(j *Job) bool { return j.Found || j.ID == "" })
+	if len(own) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
+	defer cancel()
+	if err := a.opt.Scheduler.Cancel(ctx, own); err != nil {
+		a.warn(fmt.Sprintf("cancelling the jobs: %v", err))
+	}
+}

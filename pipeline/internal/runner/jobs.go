@@ -1,0 +1,224 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"vapo/lib/failure"
+	"vapo/lib/program"
+	"vapo/pipeline/internal/graph"
+)
+
+// Scheduler hands steps to a batch system, which decides when and where they run. Each job runs `pipeline exec` of one
+// step, so keys, caching, leases and retries are the same as on one machine.
+type Scheduler interface {
+	// Submit submits the jobs in order, or finds those that the batch system has already. It sets the fields of a Job that
+	// say so. dir is a directory for the jobs' files that all machines share.
+	Submit(ctx context.Context, dir string, jobs []*Job) error
+	// States returns the state of all jobs that the batch system knows, by ID.
+	States(ctx context.Context) (map[string]JobState, error)
+	Cancel(ctx context.Context, jobs []*Job) error
+	// Close deletes the credentials in the directories of jobs, unless a job may still need them.
+	Close(ctx context.Context, dirs []string) error
+}
+
+// StoreEnvFile is the name of the file with which jobs find the store. It lies in the directory of the run that
+// submitted them, as long as one of them may start.
+const StoreEnvFile = "store.env"
+
+// Job is a step that a batch system runs.
+type Job struct {
+	// Name contains a digest of what the job computes and of the store. Jobs with the same name do the same work.
+	Name  string
+	Node  *graph.Node
+	Needs []*Job // the jobs whose outputs it uses
+
+	ID        string // "" until the job is submitted
+	Dir       string // for the files of the job
+	Submitted time.Time
+	Found     bool // an earlier command submitted it
+}
+
+// JobState is the state of a job in the batch system.
+type JobState struct {
+	Pending bool
+	Ended   bool
+	Text    string        // the state in the batch system's words
+	Failure failure.Class // of a job that ended without saying why itself
+}
+
+// Placement says where a batch system ran a step.
+type Placement struct {
+	Job           string  `json:"job"`
+	Host          string  `json:"host,omitempty"`
+	QueuedSeconds float64 `json:"queued_seconds,omitempty"` // from submitting the job to its latest start
+	Restarts      int     `json:"restarts,omitempty"`
+}
+
+func (p Placement) String() string {
+	text := "job " + p.Job
+	if p.Host != "" {
+		text += " on " + p.Host
+	}
+	if p.QueuedSeconds >= 1 {
+		text += ", queued " + program.Duration(p.QueuedSeconds)
+	}
+	if p.Restarts > 0 {
+		text += fmt.Sprintf(", restarts: %d", p.Restarts)
+	}
+	return text
+}
+
+// recordFile returns the path of the file in which a job keeps the record of its run.
+func recordFile(dir, step string) string { return filepath.Join(dir, step+".json") }
+
+// Output returns the path of the file for what the job itself prints.
+func (j *Job) Output() string { return filepath.Join(j.Dir, j.Node.Name()+".out") }
+
+// JobsFor returns a job for every decision without a cached result, in the same order.
+func (r *Runner) JobsFor(decisions []*Decision) ([]*Job, error) {
+	return jobsFor(r.Store.String(), decisions)
+}
+
+func jobsFor(store string, decisions []*Decision) ([]*Job, error) {
+	var jobs []*Job
+	plans := map[string]string{} // digests of what the jobs do, by step
+	for _, d := range decisions {
+		if d.Hit != nil || d.Skip != "" {
+			continue
+		}
+		j := &Job{Node: d.Node}
+		inputs := map[string]string{}
+		for name, in := range d.Inputs {
+			inputs[name] = in.Digest
+			if src := d.Node.Sources[name]; in.Digest == "" {
+				inputs[name] = plans[src.Step] + "." + src.Output
+			}
+		}
+		for _, need := range jobs {
+			if slices.Contains(d.Node.Needs, need.Node.Name()) {
+				j.Needs = append(j.Needs, need)
+			}
+		}
+		key, err := d.Node.Stage.Action(d.Node.Params, inputs).Key()
+		if err != nil {
+			return nil, fmt.Errorf("step %s: %w", d.Node.Name(), err)
+		}
+		sum := sha256.Sum256(fmt.Appendf(nil, "vapo.job/1\n%s\n%s%s", store, key, conditions(d.Node)))
+		plan := hex.EncodeToString(sum[:])
+		plans[d.Node.Name()] = plan
+		j.Name = fmt.Sprintf("vapo-%s-%.16s", d.Node.Name(), plan)
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+// conditions returns the conditions of a step, each on its own line.
+func conditions(n *graph.Node) (text string) {
+	for _, term := range n.Step.When {
+		text += "\n" + term.Text
+	}
+	return text
+}
+
+// Described returns a digest of the description of a step's stage. A job carries the digest, so that it notices that
+// its machine has other programs.
+func Described(n *graph.Node) (string, error) {
+	d := n.Stage.Description
+	d.Resolved, d.Pure = nil, false // depend on the machine
+	data, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// inJob says that this process runs one step as a job.
+func (o Options) inJob() bool { return o.JobDir != "" }
+
+// saveJob writes the record of a run to the file of the job, instead of to the history.
+func saveJob(dir, step string, r *Run) error {
+	data, err := r.encode()
+	if err != nil {
+		return err
+	}
+	return program.WriteFile(recordFile(dir, step), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// SaveJobFailure writes the record of a job that failed before its run began.
+func SaveJobFailure(dir, step string, at Placement, cause error) error {
+	s := &Step{Name: step, State: Failed, Exit: failure.ClassOf(cause), Error: cause.Error(), Job: &at}
+	s.Hint = failure.HintOf(cause)
+	return saveJob(dir, step, &Run{State: Failed, Started: time.Now().UTC(), Exit: s.Exit, Steps: []*Step{s}})
+}
+
+// record returns what the job has recorded about its step and when it began. It returns nil if there is no complete
+// record of this job, for example because the job has not started.
+func (j *Job) record() (s *Step, began time.Time) {
+	data, err := os.ReadFile(recordFile(j.Dir, j.Node.Name()))
+	if err != nil {
+		return nil, began
+	}
+	var r Run
+	if json.Unmarshal(data, &r) != nil || slices.Contains(r.Steps, nil) {
+		return nil, began
+	}
+	s, ok := r.Step(j.Node.Name())
+	if !ok || s.Job == nil || s.Job.Job != j.ID {
+		return nil, began
+	}
+	return s, r.Started
+}
+
+// planJobs looks up all steps. It finishes those whose result is cached and those that will not run, and returns jobs
+// for the others. A job whose condition is not decided yet decides it itself.
+func (a *attempt) planJobs(ctx context.Context) ([]*Job, error) {
+	var open []*Decision
+	for i, n := range a.graph.Nodes {
+		s := a.run.Steps[i]
+		if a.ready(n) == Skipped {
+			a.skip(s, "")
+			continue
+		}
+		skipped, err := a.skips(ctx, n, s)
+		if err != nil {
+			return nil, err
+		}
+		if skipped {
+			a.Display.StepEnded(s, nil)
+			continue
+		}
+		began := time.Now()
+		d, err := a.lookUpStep(ctx, n, s)
+		if err != nil {
+			return nil, fmt.Errorf("step %s: %w", n.Name(), err)
+		}
+		a.mu.Lock()
+		s.Seconds = time.Since(began).Seconds()
+		a.mu.Unlock()
+		if d == nil {
+			a.Display.StepEnded(s, nil)
+			continue
+		}
+		if d.Key == "" { // not the final action, since an input is missing
+			a.mu.Lock()
+			s.Action, s.Inputs = nil, maps.Clone(s.Inputs)
+			a.mu.Unlock()
+		}
+		open = append(open, d)
+	}
+	return a.JobsFor(open)
+}

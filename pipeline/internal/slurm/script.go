@@ -1,0 +1,116 @@
+package slurm
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"vapo/pipeline/internal/runner"
+)
+
+// How a job ends when its time is up. Slurm signals the script warning before the limit, or up to a minute earlier. The
+// stage has grace to save its state. margin keeps the limit of a job behind the timeout of its step, so that the
+// step fails with its own message.
+const (
+	warning = 2 * time.Minute
+	grace   = 90 * time.Second
+	margin  = 5 * time.Minute
+)
+
+// maxRestarts bounds how often a job restarts itself at its time limit. A stage that saves no state would never end.
+const maxRestarts = 100
+
+// Command returns the options of sbatch and the script of a job.
+//
+// The options override those in the site's file. --dependency=singleton makes jobs with the same name run one after the
+// other, even if two commands have submitted them from different directories.
+func (s *Slurm) Command(j *runner.Job) (options []string, script string, err error) {
+	depends := ""
+	if len(j.Needs) > 0 {
+		depends = "afterok"
+		for _, n := range j.Needs {
+			depends += ":" + n.ID
+		}
+		depends += ","
+	}
+	options = []string{
+		"--parsable", "--job-name=" + j.Name, "--comment=" + j.Dir, "--dependency=" + depends + "singleton",
+		"--kill-on-invalid-dep=yes", "--requeue", "--open-mode=append", "--output=" + pattern(j.Output()),
+		fmt.Sprintf("--signal=B:USR1@%d", int(warning.Seconds())),
+	}
+	described, err := runner.Described(j.Node)
+	if err != nil {
+		return nil, "", err
+	}
+	options = append(options, s.Resources(j)...)
+	args := []string{"--bin", s.Bin, "exec", s.Recipe, j.Node.Name()}
+	args = append(args, s.Args...)
+	args = append(args, "--job", j.Dir, "--described", described, "--grace", grace.String())
+	for i := range args {
+		args[i] = quote(args[i])
+	}
+	script = fmt.Sprintf(body, s.Site.text, quote(filepath.Join(j.Dir, runner.StoreEnvFile)), quote(s.Program),
+		strings.Join(args, " "), maxRestarts)
+	return options, script, nil
+}
+
+// Resources returns the options of sbatch for what the step of a job asks for.
+func (s *Slurm) Resources(j *runner.Job) (options []string) {
+	want := j.Node.Step.Resources
+	if want.Cores > 0 {
+		options = append(options, "--cpus-per-task="+strconv.Itoa(want.Cores))
+	}
+	if want.Memory > 0 {
+		options = append(options, fmt.Sprintf("--mem=%dM", (want.Memory+1<<20-1)>>20))
+	}
+	if want.GPUs > 0 {
+		options = append(options, fmt.Sprintf("--gres=gpu:%d", want.GPUs))
+	}
+	if limit := j.Node.Step.Timeout; limit > 0 {
+		if limit += margin; s.Site.limit == 0 || limit < s.Site.limit {
+			options = append(options, fmt.Sprintf("--time=%d", int(math.Ceil(limit.Minutes()))))
+		}
+	}
+	return options
+}
+
+// body is the script of a job: the site's lines, the file with the store's variables, the program, its arguments, and
+// the largest number of restarts.
+//
+// Ahead of the time limit the script gets SIGUSR1, and restarts the job once the stage has saved its state. SIGTERM
+// comes from scancel or from a preemption, after which Slurm decides whether the job restarts. The local directory
+// keeps the runner's locks off the shared file system, where they may not work.
+const body = `#!/bin/bash
+%[1]s
+. %[2]s || exit 2
+local=$(mktemp -d "${TMPDIR:-/tmp}/vapo-job-XXXXXX") || exit 7
+trap 'rm -rf "$local"' EXIT
+%[3]s --dir "$local" %[4]s &
+exec=$!
+limit=
+trap 'limit=reached; kill -TERM "$exec" 2>/dev/null' USR1
+trap 'kill -TERM "$exec" 2>/dev/null' TERM INT
+wait "$exec"
+code=$?
+while kill -0 "$exec" 2>/dev/null; do
+  wait "$exec"
+  code=$?
+done
+if [ -n "$limit" ] && [ "$code" = 143 ]; then
+  if [ "${SLURM_RESTART_COUNT:-0}" -lt %[5]d ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+  else
+    echo "not restarted again after %[5]d restarts: does the stage save its state?" >&2
+  fi
+fi
+exit "$code"
+`
+
+// quote quotes a word for the shell.
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+
+// pattern returns a path in the form in which sbatch expands it to that path.
+func pattern(path string) string { return strings.ReplaceAll(path, "%", "%%") }

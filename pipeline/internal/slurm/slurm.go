@@ -1,0 +1,306 @@
+// Package slurm runs the steps of a recipe as jobs of a Slurm cluster. Slurm decides when and where a step runs. What
+// to run, and whether it has to run at all, stays with the runner: a job is `pipeline exec` of one step, which takes
+// the step's lease, and ends at once if the store has the result.
+//
+// The package needs only the commands of Slurm (sbatch, squeue, scancel, scontrol) and a directory that all machines
+// share. It needs no accounting database: how a job ended is in the store and in a file that the job writes. Nothing
+// runs on the cluster besides the jobs, so the command that submitted them may end at any time.
+//
+// TestSlurm of package pipeline tests this package with a real cluster, see slurmtest.
+package slurm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/gofrs/flock"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/lib/program"
+	"vapo/pipeline/internal/runner"
+)
+
+// Slurm is a runner.Scheduler.
+type Slurm struct {
+	Site    Site
+	Program string   // path of pipeline
+	Bin     string   // directory of the stage programs
+	Recipe  string   // path of the recipe
+	Source  []byte   // content of the recipe, which jobs use even if the file changes later
+	Args    []string // further arguments of exec, such as --set
+	Env     []string // variables of the store, NAME=value
+	Lock    string   // file that commands lock while they submit, so that they submit nothing twice
+	Say     func(text string)
+
+	written bool // the files of the jobs exist
+}
+
+// RecipeFile returns the path of the recipe that the jobs with this directory use.
+func RecipeFile(dir string) string { return filepath.Join(dir, "recipe.yaml") }
+
+// Place says where this process runs, if it runs in a job.
+func Place() runner.Placement {
+	restarts, _ := strconv.Atoi(os.Getenv("SLURM_RESTART_COUNT")) // not set before the first restart
+	return runner.Placement{Job: os.Getenv("SLURM_JOB_ID"), Host: os.Getenv("SLURMD_NODENAME"), Restarts: restarts}
+}
+
+// Submit implements runner.Scheduler. Calls of the controller: one for the queue and one for each job to submit.
+func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) error {
+	lock := flock.New(s.Lock)
+	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+		return fmt.Errorf("locking %s: %w", s.Lock, err)
+	}
+	defer lock.Unlock() //nolint:errcheck // closing the file unlocks it too
+	queue, err := s.queue(ctx, false)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		for j.ID == "" {
+			if find(queue, j) {
+				break
+			}
+			var again bool
+			if again, err = s.submit(ctx, j, dir); err != nil {
+				return err
+			}
+			if again { // the controller may have accepted the job all the same
+				if queue, err = s.queue(ctx, false); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// find looks for a job in the queue. A job that depends on an earlier attempt at a step that is submitted anew would
+// never start.
+func find(queue []entry, j *runner.Job) bool {
+	if slices.ContainsFunc(j.Needs, func(n *runner.Job) bool { return !n.Found }) {
+		return false
+	}
+	i := slices.IndexFunc(queue, func(e entry) bool { return e.name == j.Name && e.usable() })
+	if i < 0 {
+		return false
+	}
+	e := queue[i]
+	j.ID, j.Submitted, j.Dir, j.Found = e.id, e.submitted, e.comment, true
+	return true
+}
+
+// submit submits one job. again says that the controller was not reached, and that the caller must look whether it has
+// the job before trying again.
+func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bool, err error) {
+	if !s.written {
+		s.written = true
+		if err := s.writeFiles(dir); err != nil {
+			const hint = "choose a directory that all nodes share with --dir"
+			return false, failure.New(failure.Resources, hint, "files of the jobs: %w", err)
+		}
+	}
+	j.Dir = dir
+	options, script, err := s.Command(j)
+	if err != nil {
+		return false, err
+	}
+	submitted := time.Now()
+	out, err := s.call(ctx, script, "sbatch", options...)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case passing(err):
+		s.say(err)
+		return true, sleep(ctx, 2*time.Second)
+	default:
+		return false, failure.New(failure.Usage, "does the file given with --slurm fit this cluster?", "step %s: %w",
+			j.Node.Name(), err)
+	}
+	id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";") // a federation adds its cluster
+	if !jobID.MatchString(id) {
+		return false, fmt.Errorf("step %s: sbatch printed %q instead of the ID of a job", j.Node.Name(), out)
+	}
+	j.ID, j.Submitted = id, submitted
+	return false, nil
+}
+
+var jobID = regexp.MustCompile(`^[0-9]+$`)
+
+// States implements runner.Scheduler, with one call of the controller.
+func (s *Slurm) States(ctx context.Context) (map[string]runner.JobState, error) {
+	queue, err := s.queue(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	states := map[string]runner.JobState{}
+	for _, e := range queue {
+		states[e.id] = e.jobState()
+	}
+	return states, nil
+}
+
+// Cancel implements runner.Scheduler, with one call of the controller. The stages of the jobs get SIGTERM and save
+// their state.
+func (s *Slurm) Cancel(ctx context.Context, jobs []*runner.Job) error {
+	var ids []string
+	for _, j := range jobs {
+		ids = append(ids, j.ID)
+	}
+	_, err := s.call(ctx, "", "scancel", append([]string{"--quiet"}, ids...)...)
+	return err
+}
+
+// Close implements runner.Scheduler. It deletes the credentials of the runs whose jobs have all started or ended, with
+// one call of the controller.
+func (s *Slurm) Close(ctx context.Context, dirs []string) error {
+	queue, err := s.queue(ctx, true)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if !slices.ContainsFunc(queue, func(e entry) bool { return e.comment == dir && e.usable() }) {
+			if err := os.Remove(filepath.Join(dir, runner.StoreEnvFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Find looks for the jobs in the queue, with one call of the controller, and returns the states of those that it finds.
+func (s *Slurm) Find(ctx context.Context, jobs []*runner.Job) (map[*runner.Job]runner.JobState, error) {
+	queue, err := s.queue(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	found := map[*runner.Job]runner.JobState{}
+	for _, j := range jobs {
+		if find(queue, j) {
+			i := slices.IndexFunc(queue, func(e entry) bool { return e.id == j.ID })
+			found[j] = queue[i].jobState()
+		}
+	}
+	return found, nil
+}
+
+// queue asks for all jobs of the user and tries again while the controller does not answer. While a run waits, it does
+// so after every error, because its jobs need no controller.
+func (s *Slurm) queue(ctx context.Context, patient bool) ([]entry, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = time.Second, time.Minute
+	for {
+		out, err := s.call(ctx, "", "squeue", "--me", "--states=all", "--noheader", "--format="+format)
+		if err == nil {
+			return parseQueue(out)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if errors.Is(err, exec.ErrNotFound) {
+			return nil, failure.New(failure.Usage, "run this on a machine from which jobs are submitted", "Slurm: %w", err)
+		}
+		if !patient && !passing(err) {
+			return nil, failure.New(failure.Resources, "does squeue work here?", "Slurm: %w", err)
+		}
+		s.say(err)
+		if err := sleep(ctx, pause.NextBackOff()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// say reports the first error of the controller.
+func (s *Slurm) say(err error) {
+	if s.Say != nil {
+		s.Say(fmt.Sprintf("waiting for Slurm's controller: %v", err))
+		s.Say = nil
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// passing reports whether an error comes from a controller that is busy, unreachable or restarting.
+func passing(err error) bool {
+	for _, text := range []string{"Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted",
+		"temporarily un", "in standby mode", "Communication connection failure", "authentication error",
+		"Connection refused"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// call runs a command of Slurm. The store's variables are kept from it, because sbatch would pass them to the
+// controller, which stores them.
+func (s *Slurm) call(ctx context.Context, stdin, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	for _, v := range os.Environ() {
+		if !secret(v) {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "TZ=UTC", "SLURM_TIME_FORMAT=standard")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if text := strings.Join(strings.Fields(stderr.String()), " "); text != "" {
+			return nil, fmt.Errorf("%s: %s", name, text)
+		}
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return stdout.Bytes(), nil
+}
+
+// secret reports whether a variable, NAME=value, is one of the store's.
+func secret(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "VAPO_") }
+
+// StoreEnv returns the variables that a job needs to reach the store.
+func StoreEnv(environ []string) []string {
+	env := slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		return !secret(v) || strings.HasPrefix(v, contract.ParentFD+"=")
+	})
+	slices.Sort(env)
+	return env
+}
+
+// writeFiles writes the files that all jobs of a run share.
+func (s *Slurm) writeFiles(dir string) error {
+	var env strings.Builder
+	for _, v := range s.Env {
+		name, value, _ := strings.Cut(v, "=")
+		fmt.Fprintf(&env, "export %s=%s\n", name, quote(value))
+	}
+	// The file has its final mode from the start, so that nobody can read it in between.
+	file, err := os.OpenFile(filepath.Join(dir, runner.StoreEnvFile), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(env.String())
+	return errors.Join(err, file.Close(), program.WriteFile(RecipeFile(dir), func(w io.Writer) error {
+		_, err := w.Write(s.Source)
+		return err
+	}))
+}

@@ -1,0 +1,192 @@
+package slurm
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/pipeline/internal/catalog"
+	"vapo/pipeline/internal/graph"
+	"vapo/pipeline/internal/recipe"
+	"vapo/pipeline/internal/runner"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func job(name string, step *recipe.Step, needs ...*runner.Job) *runner.Job {
+	step.Name = name
+	stage := &catalog.Entry{Description: contract.Description{Stage: "toy", Version: 1}}
+	return &runner.Job{Name: "vapo-" + name + "-0123456789abcdef", Dir: "/shared/it's 100%/runs/1", Needs: needs,
+		Node: &graph.Node{Step: step, Stage: stage}}
+}
+
+// TestCommand checks the whole command line and script of a job.
+func TestCommand(t *testing.T) {
+	site, err := parseSite("#!/bin/sh\n#SBATCH --partition=gpu\r\n#SBATCH --time=1-00:00:00\nmodule load cuda\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Slurm{Site: site, Program: "/shared/bin/pipeline", Bin: "/shared/bin", Recipe: "/home/ann/it's.yaml",
+		Args: []string{"--set", "samples.n=$(rm -rf /)"}}
+	needs := []*runner.Job{job("a", &recipe.Step{}), job("b", &recipe.Step{})}
+	needs[0].ID, needs[1].ID = "7", "12"
+	j := job("samples", &recipe.Step{
+		Timeout: 90 * time.Minute, Resources: recipe.Resources{Cores: 4, Memory: 4<<30 + 1, GPUs: 2},
+	}, needs...)
+	options, script, err := s.Command(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(options, "\n") + "\n\n" + script
+	golden := filepath.Join("testdata", "job.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestTime checks that a job ends after the timeout of its step, unless the site's limit is shorter.
+func TestTime(t *testing.T) {
+	for _, c := range []struct {
+		timeout time.Duration
+		site    string
+		want    string
+	}{
+		{0, "", ""}, {time.Hour, "", "--time=65"}, {time.Hour, "2:00:00", "--time=65"}, {time.Hour, "60", ""},
+		{30 * time.Second, "0", "--time=6"},
+	} {
+		s := &Slurm{}
+		if c.site != "" {
+			var err error
+			if s.Site, err = parseSite("#SBATCH --time=" + c.site); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Join(s.Resources(job("a", &recipe.Step{Timeout: c.timeout})), " "); got != c.want {
+			t.Errorf("timeout %v, site %q: %q, want %q", c.timeout, c.site, got, c.want)
+		}
+	}
+}
+
+func TestLimit(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"90": 90 * time.Minute, "1:30": 90 * time.Second, "2:00:01": 2*time.Hour + time.Second, "UNLIMITED": 0,
+		"1-12": 36 * time.Hour, "1-0:30": 24*time.Hour + 30*time.Minute, "2-1:02:03": 49*time.Hour + 123*time.Second,
+	} {
+		if got, ok := parseLimit(text); !ok || got != want {
+			t.Errorf("%s: %v, %v", text, got, ok)
+		}
+	}
+	if _, err := parseSite("#SBATCH -p main\n#SBATCH -t soon\n"); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func FuzzSite(f *testing.F) {
+	f.Add("#!/bin/sh\n#SBATCH --time=1-2:3:4\nmodule load cuda\n")
+	f.Add("#SBATCH -t9999-9999999:99:99")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseSite(text)
+		if err == nil && (s.limit < 0 || strings.HasPrefix(s.text, "#!")) {
+			t.Errorf("%q: limit %v, text %q", text, s.limit, s.text)
+		}
+	})
+}
+
+// printed is what squeue printed on a real cluster.
+const printed = `2|vapo-two-5be4c7f0a1b2c3d4|PENDING|2026-11-27T07:36:53|Dependency|/shared/runs/a|b
+1|vapo-one-0123456789abcdef|RUNNING|2026-11-27T07:36:53|None|/shared/runs/1
+7_[1-3]|somebody|else|PENDING|2026-11-27T07:36:53|Resources|(null)
+3|vapo-x-0123456789abcdef|PENDING|2026-11-27T07:36:53|DependencyNeverSatisfied|/shared/runs/1
+4|vapo-y-0123456789abcdef|OUT_OF_MEMORY|2026-11-27T07:36:53|OutOfMemory|/shared/runs/1
+5|vapo-z-0123456789abcdef|COMPLETING|2026-11-27T07:36:53|None|/shared/runs/1
+`
+
+func TestQueue(t *testing.T) {
+	queue, err := parseQueue([]byte(printed))
+	if err != nil || len(queue) != 5 {
+		t.Fatalf("%v, %v", queue, err)
+	}
+	if queue[0].comment != "/shared/runs/a|b" || queue[0].submitted.Unix() != 1795765013 {
+		t.Errorf("%+v", queue[0])
+	}
+	type summary struct {
+		usable bool
+		state  runner.JobState
+	}
+	for i, want := range []summary{
+		{true, runner.JobState{Pending: true, Text: "pending: Dependency"}},
+		{true, runner.JobState{Text: "running"}},
+		{false, runner.JobState{Pending: true, Ended: true, Text: "pending: DependencyNeverSatisfied"}},
+		{false, runner.JobState{Ended: true, Text: "out_of_memory", Failure: failure.Resources}},
+		{false, runner.JobState{Text: "completing"}},
+	} {
+		if got := (summary{queue[i].usable(), queue[i].jobState()}); got != want {
+			t.Errorf("%s: %+v, want %+v", queue[i].name, got, want)
+		}
+	}
+	if _, err := parseQueue([]byte("no|vapo-a|RUNNING|x|None|/d\n")); err == nil {
+		t.Error("a job without a number was accepted")
+	}
+}
+
+func FuzzQueue(f *testing.F) {
+	f.Add([]byte(printed))
+	f.Add([]byte("1|vapo-"))
+	f.Fuzz(func(t *testing.T, out []byte) {
+		queue, err := parseQueue(out)
+		for _, e := range queue {
+			if err != nil || !jobID.MatchString(e.id) || !strings.HasPrefix(e.name, "vapo-") {
+				t.Errorf("%+v, %v", e, err)
+			}
+		}
+	})
+}
+
+// TestFind checks that a job is not taken for one that waits for another attempt of the step before it.
+func TestFind(t *testing.T) {
+	queue := []entry{{id: "5", name: "vapo-b-0123456789abcdef", state: "PENDING", comment: "/shared/runs/1"}}
+	first := job("a", &recipe.Step{})
+	if second := job("b", &recipe.Step{}, first); find(queue, second) {
+		t.Errorf("found %+v, whose predecessor is new", second)
+	}
+	first.Found = true
+	second := job("b", &recipe.Step{}, first)
+	if !find(queue, second) || second.ID != "5" || second.Dir != "/shared/runs/1" || !second.Found {
+		t.Errorf("%+v", second)
+	}
+}
+
+// TestStoreEnv checks that the variables of the store, and no others, are passed to jobs in a file only.
+func TestStoreEnv(t *testing.T) {
+	got := StoreEnv([]string{"HOME=/home/ann", "VAPO_STORE=s3://b", "AWS_SECRET_ACCESS_KEY=x", contract.ParentFD + "=3"})
+	if diff := cmp.Diff([]string{"AWS_SECRET_ACCESS_KEY=x", "VAPO_STORE=s3://b"}, got); diff != "" {
+		t.Error(diff)
+	}
+	dir := t.TempDir()
+	s := &Slurm{Env: []string{"AWS_SECRET_ACCESS_KEY=it's"}, Source: []byte("name: x")}
+	if err := s.writeFiles(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, runner.StoreEnvFile)
+	data, err := os.ReadFile(path)
+	if info, _ := os.Stat(path); err != nil || string(data) != `export AWS_SECRET_ACCESS_KEY='it'\''s'`+"\n" ||
+		info.Mode().Perm() != 0o600 {
+		t.Errorf("%q, %v, %v", data, info.Mode(), err)
+	}
+}

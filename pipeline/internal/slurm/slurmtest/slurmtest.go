@@ -1,0 +1,253 @@
+// Package slurmtest starts a real Slurm cluster on this machine for tests: a controller and two nodes in a temporary
+// directory, with their own ports and their own munged. It needs Linux, root, and Debian's slurmctld, slurmd,
+// slurm-client and munge; no service has to be configured or running.
+package slurmtest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Cluster is a running cluster with the nodes n1 and n2, of two cores each.
+type Cluster struct {
+	t       testing.TB
+	dir     string
+	daemons map[string]*exec.Cmd
+}
+
+// config configures the cluster. Dead nodes are noticed after seconds instead of minutes, and jobs that were requeued
+// start again as soon. Times: a time limit is checked every half minute, which cannot be changed.
+const config = `ClusterName=test
+SlurmctldHost=%[1]s(127.0.0.1)
+SlurmctldPort=%[3]d
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=%[2]s/munge.socket,cred_expire=5
+StateSaveLocation=%[2]s/state
+SlurmdSpoolDir=%[2]s/%%n
+SlurmctldPidFile=%[2]s/slurmctld.pid
+SlurmdPidFile=%[2]s/%%n.pid
+SlurmctldLogFile=%[2]s/slurmctld.log
+SlurmdLogFile=%[2]s/%%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,bf_interval=1
+ReturnToService=2
+SlurmdTimeout=5
+KillWait=10
+MpiDefault=none
+NodeName=n1 NodeHostname=%[1]s NodeAddr=127.0.0.1 Port=%[4]d CPUs=2 RealMemory=1000
+NodeName=n2 NodeHostname=%[1]s NodeAddr=127.0.0.1 Port=%[5]d CPUs=2 RealMemory=1000
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+`
+
+// Start starts a cluster, which ends with the test.
+func Start(t testing.TB) *Cluster {
+	t.Helper()
+	for _, program := range []string{"munged", "slurmctld", "slurmd", "sbatch"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%v (Debian: apt-get install slurmctld slurmd slurm-client munge)", err)
+		}
+	}
+	if os.Getuid() != 0 {
+		t.Fatal("only root can start nodes that start jobs")
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, _ = strings.Cut(host, ".")
+	// Not t.TempDir, whose path may be too long for a socket.
+	dir, err := os.MkdirTemp("", "slurm-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{t: t, dir: dir, daemons: map[string]*exec.Cmd{}}
+	t.Cleanup(c.stop)
+	key := make([]byte, 1024)
+	_, _ = rand.Read(key) // never fails
+	c.write("munge.key", string(key), 0o400)
+	c.write("slurm.conf", fmt.Sprintf(config, host, dir, freePort(t), freePort(t), freePort(t)), 0o644)
+	for _, sub := range []string{"state", "n1", "n2"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	c.start("munged", "munged", "--foreground", "--force", "--key-file="+file("munge.key"),
+		"--socket="+file("munge.socket"), "--pid-file="+file("munged.pid"), "--log-file="+file("munged.log"),
+		"--seed-file="+file("munged.seed"))
+	c.eventually("munged listens", func() bool {
+		_, err := os.Stat(file("munge.socket"))
+		return err == nil
+	})
+	c.StartController()
+	c.StartNode("n1")
+	c.StartNode("n2")
+	c.eventually("both nodes are idle", func() bool {
+		out, _ := c.command("sinfo", "--noheader", "--format=%T %D").Output()
+		return strings.TrimSpace(string(out)) == "idle 2"
+	})
+	return c
+}
+
+// Env returns the variables with which Slurm's commands find the cluster.
+func (c *Cluster) Env() []string { return []string{"SLURM_CONF=" + filepath.Join(c.dir, "slurm.conf")} }
+
+// Run runs a command of Slurm and returns what it prints.
+func (c *Cluster) Run(args ...string) string {
+	c.t.Helper()
+	cmd := c.command(args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		c.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+// StartController starts slurmctld.
+func (c *Cluster) StartController() { c.start("slurmctld", "slurmctld", "-D") }
+
+// KillController kills slurmctld. The jobs run on.
+func (c *Cluster) KillController() { c.kill("slurmctld") }
+
+// StartNode starts the slurmd of a node.
+func (c *Cluster) StartNode(node string) { c.start(node, "slurmd", "-D", "-N", node) }
+
+// KillNode kills the slurmd of a node and all its jobs at once, as a power failure does.
+func (c *Cluster) KillNode(node string) {
+	c.t.Helper()
+	c.kill(node)
+	c.eventually("the processes of "+node+" are gone", func() bool { return !c.killProcesses(node) })
+}
+
+// killProcesses kills every process that a node started, and reports whether there was one. Jobs have the name of their
+// node in their environment. Their slurmstepd has the marker that start gave to slurmd.
+func (c *Cluster) killProcesses(node string) (found bool) {
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		vars := strings.Split(string(data), "\x00")
+		ours, ofNode := false, false
+		for _, v := range vars {
+			ours = ours || v == c.Env()[0]
+			ofNode = ofNode || v == "SLURMD_NODENAME="+node || v == marker+node
+		}
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		if ours && ofNode && err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			found = true
+		}
+	}
+	return found
+}
+
+const marker = "SLURMTEST_DAEMON="
+
+func (c *Cluster) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), c.Env()...)
+	return cmd
+}
+
+// start starts a daemon in the foreground.
+func (c *Cluster) start(name string, args ...string) {
+	c.t.Helper()
+	cmd := c.command(args...)
+	// Variables of the store must not reach the jobs by way of the daemons.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), marker + name, c.Env()[0]}
+	log, err := os.OpenFile(filepath.Join(c.dir, name+".err"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.daemons[name] = cmd
+}
+
+func (c *Cluster) kill(name string) {
+	cmd := c.daemons[name]
+	if cmd == nil {
+		return
+	}
+	delete(c.daemons, name)
+	_ = cmd.Process.Kill() // it may have ended by itself
+	_ = cmd.Wait()
+}
+
+// stop ends the cluster and everything that it started.
+func (c *Cluster) stop() {
+	if c.t.Failed() {
+		for _, name := range []string{"slurmctld", "n1", "n2", "munged"} {
+			data, _ := os.ReadFile(filepath.Join(c.dir, name+".log"))
+			c.t.Logf("end of %s.log:\n%s", name, data[max(0, len(data)-4000):])
+		}
+	}
+	for _, name := range []string{"n1", "n2", "slurmctld", "munged"} {
+		c.kill(name)
+	}
+	for _, node := range []string{"n1", "n2"} {
+		c.eventually("the processes of "+node+" are gone", func() bool { return !c.killProcesses(node) })
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		c.t.Error(err)
+	}
+}
+
+func (c *Cluster) write(name, text string, mode os.FileMode) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), mode); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *Cluster) eventually(what string, f func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if f() {
+			return
+		}
+	}
+	for _, name := range []string{"slurmctld", "n1", "n2", "munged"} {
+		data, _ := os.ReadFile(filepath.Join(c.dir, name+".err"))
+		c.t.Logf("%s: %s", name, data)
+	}
+	c.t.Fatalf("timeout: %s", what)
+}
+
+// freePort returns a port that no server uses.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

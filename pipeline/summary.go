@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"vapo/lib/program"
+	"vapo/pipeline/internal/runner"
+)
+
+// Left says how to return to the jobs, and how to end them.
+func (d *display) Left(jobs []*runner.Job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running = nil
+	var ids []string
+	for _, j := range jobs {
+		ids = append(ids, j.ID)
+	}
+	d.printf("the jobs go on; the same command without --detach waits for them\nto cancel them: scancel %s\n",
+		strings.Join(ids, " "))
+}
+
+func (d *display) Ended(run *runner.Run) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, text := range run.Warnings {
+		d.printf("warning: %s\n", text)
+	}
+	counts := map[string]int{}
+	for _, s := range run.Steps {
+		counts[s.State]++
+	}
+	var parts []string
+	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped,
+		runner.Waiting} {
+		if n := counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	d.printf("%s in %s\n", strings.Join(parts, ", "), program.Duration(run.WallSeconds))
+	if counts[runner.Failed] == 0 {
+		return
+	}
+	for _, s := range run.Steps {
+		switch s.State {
+		case runner.Failed:
+			d.printf("failed     %-*s  %s\n", d.name, s.Name, runner.ExitText(s.Stage, s.Exit))
+		case runner.Skipped:
+			d.printf("skipped    %-*s  %s\n", d.name, s.Name, s.Reason)
+		}
+	}
+}
