@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -139,33 +140,56 @@ func (c *Cluster) KillNode(node string) {
 	c.eventually("the processes of "+node+" are gone", func() bool { return !c.killProcesses(node) })
 }
 
-// killProcesses kills every process that a node started, and reports whether there was one. Jobs have the name of their
-// node in their environment. Their slurmstepd has the marker that start gave to slurmd.
+// killProcesses kills the processes of a node's jobs, and reports whether there were any. It stops all of them first.
+// Otherwise a slurmstepd would live long enough to report that its job was killed.
 func (c *Cluster) killProcesses(node string) (found bool) {
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	var pids []int
 	for _, path := range files {
 		data, err := os.ReadFile(path)
-		if err != nil {
+		vars := strings.Split(string(data), "\x00")
+		if err != nil || !slices.Contains(vars, c.Env()[0]) || !slices.Contains(vars, "SLURMD_NODENAME="+node) {
 			continue
 		}
-		vars := strings.Split(string(data), "\x00")
-		ours, ofNode := false, false
-		for _, v := range vars {
-			ours = ours || v == c.Env()[0]
-			ofNode = ofNode || v == "SLURMD_NODENAME="+node || v == marker+node
+		process := filepath.Dir(path)
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil {
+			c.t.Fatal(err)
 		}
-		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
-		if ours && ofNode && err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			found = true
+		if parent := stepOf(process); parent > 0 {
+			pids = append([]int{parent}, pids...)
+		}
+		pids = append(pids, pid)
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, signal) // it may just have ended
 		}
 	}
-	return found
+	return len(pids) > 0
 }
 
-const marker = "SLURMTEST_DAEMON="
+// stepOf returns the slurmstepd that started a process, given the directory of the process in /proc, or 0.
+func stepOf(process string) int {
+	status, err := os.ReadFile(filepath.Join(process, "status"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		text, ok := strings.CutPrefix(line, "PPid:")
+		parent, err := strconv.Atoi(strings.TrimSpace(text))
+		if !ok || err != nil {
+			continue
+		}
+		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent)); strings.HasPrefix(string(name), "slurmstepd") {
+			return parent
+		}
+	}
+	return 0
+}
 
 func (c *Cluster) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
@@ -178,7 +202,7 @@ func (c *Cluster) start(name string, args ...string) {
 	c.t.Helper()
 	cmd := c.command(args...)
 	// Variables of the store must not reach the jobs by way of the daemons.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), marker + name, c.Env()[0]}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), c.Env()[0]}
 	log, err := os.OpenFile(filepath.Join(c.dir, name+".err"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		c.t.Fatal(err)
