@@ -196,10 +196,10 @@ func damaged(path string, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, xz.ErrBuf):
 		return truncatedError(path, "content", "more bytes", "its end")
 	case errors.As(err, &coded):
-		return checksumError(freshHint, path, "the "+coded.format+" content", "the one stored in the file", coded.err.Error())
+		return damagedError(path, coded.format+" data", coded.err)
 	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum), errors.Is(err, zip.ErrChecksum),
 		errors.Is(err, zip.ErrFormat):
-		return checksumError(freshHint, path, "the content", "the one stored in the file", err.Error())
+		return damagedError(path, "data", err)
 	case errors.Is(err, gzip.ErrHeader):
 		return fileError("check that the file is what its name says", path, "format", "gzip", "something else (%v)", err)
 	}

@@ -235,6 +235,12 @@ func truncatedError(path, what, want, format string, args ...any) error {
 	return fileError(freshHint, path, what, want, format+" (truncated)", args...)
 }
 
+// damagedError reports that a file is corrupt: err says how a decompressor or an archive reader noticed it.
+func damagedError(path, data string, err error) error {
+	return failure.New(failure.Integrity, freshHint, "%s: content: expected intact %s, got damaged data (%v)",
+		path, data, err)
+}
+
 // Hints about checksums that do not match.
 const (
 	publishedHint = freshHint + "; if it is meant to differ, give --no-verify"
@@ -242,8 +248,8 @@ const (
 	changedHint   = "run the same command again while nothing changes the files"
 )
 
-// checksumError reports that the bytes of a file do not match a checksum: that of the published data set, the one
-// stored in the file, or the digest in the key.
+// checksumError reports that the bytes of a file do not match a checksum: that of the published data set, that of an
+// earlier reading, or the digest in the key.
 func checksumError(hint, path, of, want, got string) error {
 	return failure.New(failure.Integrity, hint, "%s: checksum of %s: expected %s, got %s", path, of, want, got)
 }
