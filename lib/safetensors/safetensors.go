@@ -197,7 +197,7 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	d, known := decoders[t.DType]
 	if !known {
 		return nil, nil, true, failure.New(failure.Input, "save them as F32, F16 or BF16",
-			"tensor %.200s: elements are %.80s, which are not supported", name, t.DType)
+			"tensor %.200s: elements of type %.80s are not supported", name, t.DType)
 	}
 	for _, n := range t.Shape {
 		shape = append(shape, int(n))

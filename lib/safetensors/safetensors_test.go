@@ -192,7 +192,7 @@ func TestOtherTypes(t *testing.T) {
 	if !slices.Equal(f.Names(), []string{"a", "b", "c"}) || f.Trailing() != 16 {
 		t.Errorf("tensors %v, %d bytes after them", f.Names(), f.Trailing())
 	}
-	const unsupported = ", which are not supported"
+	const unsupported = " are not supported"
 	for name, want := range map[string]string{"a": "F8_E4M3" + unsupported, "b": "F4" + unsupported} {
 		if _, _, ok, err := f.Tensor(name); !ok || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v, expected %q", name, ok, err, want)

@@ -135,7 +135,7 @@ func newTensor(args []any) (*tensor, error) {
 // place counts the elements and checks that they lie in the storage.
 func (t *tensor) place() error {
 	if t.s.kind.value == nil {
-		return elementsError(t.s.kind.name)
+		return elementsError("type " + t.s.kind.name)
 	}
 	if slices.Contains(t.shape, 0) && slices.Min(t.shape) == 0 {
 		t.count = 0
@@ -159,9 +159,9 @@ func (t *tensor) place() error {
 	return nil
 }
 
-func elementsError(name string) error {
+func elementsError(what string) error {
 	return failure.New(failure.Input, "save them as float32, float16 or bfloat16",
-		"elements are %.80s, which are not supported", name)
+		"elements of %.80s are not supported", what)
 }
 
 // rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks,
@@ -174,13 +174,13 @@ func (rebuildUntyped) Call(args ...any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := "of an unknown type"
+	what := "an unknown type"
 	if len(args) > 6 {
 		if dtype, ok := args[6].(*object); ok {
-			name = dtype.class
+			what = "type " + dtype.class
 		}
 	}
-	t.bad = elementsError(name)
+	t.bad = elementsError(what)
 	return t, nil
 }
 

@@ -142,7 +142,7 @@ func TestBeside(t *testing.T) {
 			}
 		}
 		for tensor, want := range map[string]string{
-			"complex": "complex64, which are not supported", "expanded": "shape [1000] and strides [0]",
+			"complex": "type complex64 are not supported", "expanded": "shape [1000] and strides [0]",
 		} {
 			if _, _, ok, err := f.Tensor(tensor); !ok || err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %s: %v, expected %q", name, tensor, err, want)
