@@ -21,7 +21,7 @@ type extractCmd struct {
 	Measures measures `embed:""`
 
 	Part  part   `help:"Compute part i of n, so that n workers share the images." placeholder:"I/N" default:"1/1"`
-	Cache string `help:"Directory for the features; default: the store." placeholder:"DIR" type:"path"`
+	Cache string `help:"Cache of Inception's features; default: the store." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }

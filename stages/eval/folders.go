@@ -17,8 +17,8 @@ import (
 	"vapo/lib/stage"
 )
 
-// foldersCmd scores two folders or archives of images without a store. It prints one JSON line to standard output and a
-// table to standard error.
+// foldersCmd scores two folders or archives of images and needs no store. It prints one JSON line to standard output
+// and a table to standard error.
 type foldersCmd struct {
 	A string `arg:"" help:"A folder or zip file of images, an .npz, samples or features (a file, ref:name, sha256:…)."`
 	B string `arg:"" help:"The reference for A, in any of the same forms."`
@@ -28,7 +28,7 @@ type foldersCmd struct {
 
 	Measures measures `embed:""`
 
-	Cache          string `help:"Directory for Inception's features; default: the store." placeholder:"DIR" type:"path"`
+	Cache          string `help:"Cache of Inception's features; default: the store, if any." placeholder:"DIR" type:"path"`
 	SaveStatistics string `help:"File for the moments (mu, sigma) of B." placeholder:"FILE.npz" type:"path"`
 	Projections    int    `help:"Directions of the sliced Wasserstein distance." default:"128"`
 	Seed           uint64 `help:"Seed of directions and subsets." default:"0"`
