@@ -23,7 +23,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "features", Media: contract.MediaArrow, Optional: true,
-			Help: "feature network for scoring snapshots of images: see eval and --sample-every",
+			Help: "feature network for scoring the snapshots, if the data are images: see eval and --sample-every",
 		},
 		stage.Tuning,
 	},
