@@ -73,7 +73,7 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 	return err
 }
 
-// runRecipe runs a recipe and writes the report. It returns nil instead of the run's record if the run has not begun.
+// runRecipe runs a recipe and writes the report. It returns a nil run if the run has not begun.
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*runner.Run, error) {
 	if c.Jobs < 1 || c.Grace < 0 {
 		return nil, failure.New(failure.Usage, "",

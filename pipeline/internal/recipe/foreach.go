@@ -146,7 +146,7 @@ func (r *Recipe) Expand() ([]*Step, error) {
 	return out, nil
 }
 
-// instances returns the bindings of every instance of a step. seen are the steps that led here.
+// instances returns the bindings of every instance of a step. seen lists the steps whose foreach led here.
 func (r *Recipe) instances(s *Step, seen []string) ([][]Binding, error) {
 	f := s.Foreach
 	switch {

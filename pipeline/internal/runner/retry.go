@@ -66,7 +66,7 @@ func (a *attempt) retries(ctx context.Context, s *Step, f *Failure, wait time.Du
 	a.Display.StepRetries(s)
 	log, err := os.OpenFile(a.logFile(s), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return // the run's record has the text too
+		return // the history has the text too
 	}
 	defer log.Close()
 	fmt.Fprintf(log, "pipeline: %s\n", text)

@@ -112,7 +112,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		err = a.steps(ctx)
 	}
 
-	// Store the final state even if ctx has ended: the record of a run is needed most after a problem.
+	// Store the final state even if ctx has ended: the history is needed most after a problem.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	a.run.WallSeconds = time.Since(started).Seconds()
@@ -188,8 +188,8 @@ func (a *attempt) steps(ctx context.Context) error {
 	return nil
 }
 
-// save stores the record of the run. A failure becomes a warning, which is given only once, because no result depends
-// on the record.
+// save stores the run in the history. A failure becomes a warning, which is given only once, because no result depends
+// on the history.
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
