@@ -67,8 +67,8 @@ func (r *Runner) score(ctx context.Context, digest artifact.Digest) (float64, er
 	}
 	var score struct{ Value *float64 }
 	if len(data) > maxScore || json.Unmarshal(data, &score) != nil || score.Value == nil {
-		return 0, failure.New(failure.Input, "a score is JSON with a number as its value", "it has no value: %.60q",
-			strings.TrimSpace(string(data[:min(len(data), 60)])))
+		return 0, failure.New(failure.Input, "a score is a JSON object with a number in the field value",
+			"it has no value: %.60q", strings.TrimSpace(string(data[:min(len(data), 60)])))
 	}
 	return *score.Value, nil
 }
