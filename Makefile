@@ -177,7 +177,7 @@ e2e: build
 	rm -rf .vapo/e2e && mkdir -p .vapo/e2e
 	$(E2E)
 	time -p $(E2E) 2>&1 | tee .vapo/e2e/second.log
-	@! grep -q 'started' .vapo/e2e/second.log || { echo 'a step ran again although nothing had changed'; exit 1; }
+	@! grep -q 'started' .vapo/e2e/second.log || { echo 'a step ran again even though nothing had changed'; exit 1; }
 	@if command -v chromium >/dev/null; then \
 	  $(CHROMIUM) --user-data-dir=$$(mktemp -d) --window-size=1200,3000 --screenshot=.vapo/e2e/report.png \
 	    file://$(CURDIR)/.vapo/e2e/report.html >/dev/null 2>&1; \

@@ -97,7 +97,7 @@ func TestKillNine(t *testing.T) {
 		}
 		eventually(t, "the gateway goes with its last user", func() bool { return len(w.processes("pipeline")) == 0 })
 	}
-	t.Logf("runs that ended well although a process was killed: %v", survived)
+	t.Logf("runs that ended well even though a process was killed: %v", survived)
 }
 
 // slowRun starts the recipe slow with the given delay in its first step, and waits until that step has saved its state.
