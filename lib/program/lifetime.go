@@ -6,13 +6,17 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"vapo/lib/failure"
 )
 
 // Lifetime returns a context that SIGTERM, SIGINT and, except under nohup, SIGHUP cancel with the cause
-// failure.ErrTerminated. A second signal ends the process at once. If the parent passed a pipe (contract.ParentFD), the
+// failure.ErrTerminated. A later signal ends the process at once. If the parent passed a pipe (contract.ParentFD), the
 // exit of the parent also ends the process at once.
+//
+// Signals within a second count as one. A batch system that cancels a job signals all of its processes, and then the
+// runner signals the stage as well. The stage must still save its state.
 func Lifetime() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -28,10 +32,16 @@ func Lifetime() (ctx context.Context, stop func()) {
 		case <-done:
 			return
 		}
-		select {
-		case <-signals:
-			exit()
-		case <-done:
+		first := time.Now()
+		for {
+			select {
+			case <-signals:
+				if time.Since(first) > time.Second {
+					exit()
+				}
+			case <-done:
+				return
+			}
 		}
 	}()
 	watchParent()

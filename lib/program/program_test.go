@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"vapo/lib/failure"
 )
@@ -56,6 +57,10 @@ func TestLifetime(t *testing.T) {
 	if !errors.Is(context.Cause(ctx), failure.ErrTerminated) {
 		t.Error(context.Cause(ctx))
 	}
+	if err := terminate(); err != nil { // at once, so it counts as the same and does not end this process
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
 }
 
 func TestScratch(t *testing.T) {
