@@ -31,7 +31,7 @@ func TestSlurm(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"SameAsLocal": testSlurmSame, "TwoAtOnce": testSlurmTwoAtOnce, "Failure": testSlurmFailure,
 		"Detach": testSlurmDetach, "Signals": testSlurmSignals, "Controller": testSlurmController,
-		"DeadNode": testSlurmDeadNode, "TimeLimit": testSlurmTimeLimit, "Resources": testSlurmResources,
+		"Sweep": testSlurmSweep, "DeadNode": testSlurmDeadNode, "TimeLimit": testSlurmTimeLimit, "Resources": testSlurmResources,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newCluster(t, c)) })
 	}
@@ -222,6 +222,22 @@ func testSlurmFailure(t *testing.T, w *cluster) {
 	w.write("site", "#SBATCH --partition=nowhere\n")
 	w.fails(failure.Usage, []string{"invalid partition", "does the file given with --slurm fit"}, "run", "other.yaml",
 		"--executor", "slurm", "--slurm", "site")
+}
+
+// testSlurmSweep checks instances, and conditions that jobs have to decide.
+func testSlurmSweep(t *testing.T, w *cluster) {
+	w.write("sweep.yaml", `name: sweep
+steps:
+  one: {stage: toy, foreach: {steps: [2, 4]}}
+  few: {stage: toy, when: one.*.value < 3}
+  all: {stage: toy, when: one.*.value < 9}
+  end: {stage: toy, inputs: {data: few.out}}
+`)
+	w.must("run", "sweep.yaml", "--executor", "slurm")
+	got := w.states()
+	if got["few"] != "skipped" || got["end"] != "skipped" || got["all"] != "done" || len(got) != 5 {
+		t.Errorf("states: %v", got)
+	}
 }
 
 // testSlurmDetach leaves jobs and comes back. The recipe changes in between, which must not matter to the jobs.

@@ -32,6 +32,7 @@ type followed struct {
 	text   string    // the latest state in the queue that was shown
 	seen   sighting  // the latest record that was shown
 	gone   time.Time // when the batch system was first seen without the job
+	missed int       // how often it has been seen so since then
 	ending JobState  // what the batch system said then
 	over   bool
 }
@@ -107,7 +108,9 @@ func (a *attempt) leave(jobs []*followed) {
 			left = append(left, f.Job)
 		}
 	}
-	a.Display.Left(left)
+	if len(left) > 0 {
+		a.Display.Left(left)
+	}
 }
 
 // follow waits until all jobs have ended. It returns the first failure in the order of the steps.
@@ -148,6 +151,9 @@ func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
 			a.compare(jobs, states)
 			pause = min(pause+pause/2, askLast)
 			ask = time.Now().Add(pause)
+			if slices.ContainsFunc(jobs, func(f *followed) bool { return !f.over && f.missed == 1 }) {
+				ask = time.Now().Add(min(pause, settle)) // ask again before giving up a job
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -170,14 +176,14 @@ func (a *attempt) compare(jobs []*followed, states map[string]JobState) {
 		switch {
 		case f.over:
 		case !known || state.Ended:
-			if f.gone.IsZero() {
+			if f.missed++; f.gone.IsZero() {
 				f.gone = time.Now()
 			}
 			if known {
 				f.ending = state
 			}
 		default:
-			f.gone, f.ending = time.Time{}, JobState{}
+			f.gone, f.missed, f.ending = time.Time{}, 0, JobState{}
 			if f.step.State == Waiting && f.seen.state != Waiting || state.Pending {
 				a.queued(f, state.Text)
 			}

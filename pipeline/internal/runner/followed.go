@@ -15,7 +15,7 @@ import (
 // look reads the record and the log of a job. It returns a failure if the job has failed.
 func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 	rec, began := f.record()
-	gone := !f.gone.IsZero() && time.Since(f.gone) > settle
+	gone := f.missed > 1 && time.Since(f.gone) > settle
 	ended := rec != nil && slices.Contains([]string{Done, Cached, Failed, Skipped}, rec.State)
 	if !ended && gone { // the store knows better than the files
 		return a.lost(ctx, f, rec)

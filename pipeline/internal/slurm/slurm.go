@@ -63,7 +63,7 @@ func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) erro
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		return fmt.Errorf("locking %s: %w", s.Lock, err)
 	}
-	defer lock.Unlock() //nolint:errcheck // closing the file unlocks it too
+	defer lock.Close()
 	queue, err := s.queue(ctx, false)
 	if err != nil {
 		return err
@@ -81,6 +81,7 @@ func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) erro
 				if queue, err = s.queue(ctx, false); err != nil {
 					return err
 				}
+				accepted(queue, j)
 			}
 		}
 	}
@@ -100,6 +101,14 @@ func find(queue []entry, j *runner.Job) bool {
 	e := queue[i]
 	j.ID, j.Submitted, j.Dir, j.Found = e.id, e.submitted, e.comment, true
 	return true
+}
+
+// accepted looks for a job that the controller accepted, although sbatch got no answer.
+func accepted(queue []entry, j *runner.Job) {
+	i := slices.IndexFunc(queue, func(e entry) bool { return e.name == j.Name && e.comment == j.Dir })
+	if i >= 0 {
+		j.ID, j.Submitted = queue[i].id, queue[i].submitted
+	}
 }
 
 // submit submits one job. again says that the controller was not reached, and that the caller must look whether it has

@@ -170,6 +170,17 @@ func TestFind(t *testing.T) {
 	if !find(queue, second) || second.ID != "5" || second.Dir != "/shared/runs/1" || !second.Found {
 		t.Errorf("%+v", second)
 	}
+
+	// sbatch got no answer, but the controller has accepted the job, which belongs to this command.
+	lost := job("b", &recipe.Step{}, job("a", &recipe.Step{}))
+	accepted(queue, lost)
+	if lost.ID != "" {
+		t.Errorf("took over a job of another run: %+v", lost)
+	}
+	lost.Dir = "/shared/runs/1"
+	if accepted(queue, lost); lost.ID != "5" || lost.Found {
+		t.Errorf("%+v", lost)
+	}
 }
 
 // TestStoreEnv checks that the variables of the store, and no others, are passed to jobs in a file only.
