@@ -17,7 +17,6 @@ import (
 
 	"vapo/lib/failure"
 	"vapo/lib/objectstore/objectstoretest"
-	"vapo/pipeline/internal/slurm/slurmtest"
 )
 
 var withSlurm = flag.Bool("slurm", false, "run recipes on a real Slurm cluster, which the test starts (make slurm)")
@@ -27,11 +26,12 @@ func TestSlurm(t *testing.T) {
 	if !*withSlurm {
 		return // needs root and Slurm
 	}
-	c := slurmtest.Start(t)
+	c := startSlurm(t)
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"SameAsLocal": testSlurmSame, "TwoAtOnce": testSlurmTwoAtOnce, "Failure": testSlurmFailure,
 		"Detach": testSlurmDetach, "Signals": testSlurmSignals, "Controller": testSlurmController,
-		"Sweep": testSlurmSweep, "DeadNode": testSlurmDeadNode, "TimeLimit": testSlurmTimeLimit, "Resources": testSlurmResources,
+		"Sweep": testSlurmSweep, "DeadNode": testSlurmDeadNode, "TimeLimit": testSlurmTimeLimit,
+		"Resources": testSlurmResources,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newCluster(t, c)) })
 	}
@@ -70,10 +70,10 @@ func TestExecutorMistakes(t *testing.T) {
 // cluster is a workplace on a machine of the cluster, with a store of its own. It counts the calls of Slurm's commands.
 type cluster struct {
 	*workplace
-	*slurmtest.Cluster
+	slurm *slurmCluster
 }
 
-func newCluster(t *testing.T, c *slurmtest.Cluster) *cluster {
+func newCluster(t *testing.T, c *slurmCluster) *cluster {
 	w := &cluster{newWorkplace(t), c}
 	w.env = append(append(w.env, c.Env()...), objectstoretest.EmbeddedEnv(t).Environ()...)
 	bin := filepath.Join(w.dir, "counting")
@@ -167,8 +167,8 @@ func testSlurmSame(t *testing.T, w *cluster) {
 	if info, err := os.Stat(secrets[0]); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	script := w.Run("scontrol", "show", "jobs", "--details") + w.Run("scontrol", "write", "batch_script",
-		strings.TrimSpace(strings.SplitN(w.Run("squeue", "--noheader", "--format=%i"), "\n", 2)[0]), "-")
+	script := w.slurm.Run("scontrol", "show", "jobs", "--details") + w.slurm.Run("scontrol", "write", "batch_script",
+		strings.TrimSpace(strings.SplitN(w.slurm.Run("squeue", "--noheader", "--format=%i"), "\n", 2)[0]), "-")
 	for _, v := range w.env {
 		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") && len(value) > 12 &&
 			strings.Contains(script, value) {
@@ -265,7 +265,7 @@ func testSlurmDetach(t *testing.T, w *cluster) {
 
 // testSlurmSignals checks that SIGTERM leaves the jobs, and that Ctrl-C cancels them.
 func testSlurmSignals(t *testing.T, w *cluster) {
-	active := func() int { return strings.Count(w.Run("squeue", "--noheader", "--format=%j"), "vapo-") }
+	active := func() int { return strings.Count(w.slurm.Run("squeue", "--noheader", "--format=%j"), "vapo-") }
 	cmd, stderr := w.begin("--set", "one.delay=0.5")
 	kill(t, cmd.Process.Pid, syscall.SIGTERM)
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 || !strings.Contains(stderr.String(), "the jobs go on") {
@@ -283,7 +283,7 @@ func testSlurmSignals(t *testing.T, w *cluster) {
 	if n := active(); n != 3 {
 		t.Errorf("%d jobs of another run after Ctrl-C, want 3", n)
 	}
-	w.Run("scancel", "--me")
+	w.slurm.Run("scancel", "--me")
 	eventually(t, "the jobs are gone", func() bool { return active() == 0 })
 	cmd, stderr = w.begin("--set", "one.delay=0.5")
 	kill(t, cmd.Process.Pid, syscall.SIGINT)
@@ -311,12 +311,12 @@ func (w *cluster) log(step string) string {
 // testSlurmController restarts the controller while a run waits, and while it submits.
 func testSlurmController(t *testing.T, w *cluster) {
 	cmd, stderr := w.begin("--set", "one.delay=0.3")
-	w.KillController()
+	w.slurm.StopController()
 	eventually(t, "the run notices", func() bool { return w.calls("squeue") > 2 })
-	w.StartController()
+	w.slurm.StartController()
 	w.finish(cmd, stderr)
 
-	w.KillController()
+	w.slurm.StopController()
 	cmd, stderr = w.command(onSlurmArgs("--set", "one.salt=2")...), new(bytes.Buffer)
 	cmd.Stderr = stderr
 	before := w.calls("squeue")
@@ -324,7 +324,7 @@ func testSlurmController(t *testing.T, w *cluster) {
 		t.Fatal(err)
 	}
 	eventually(t, "the run notices", func() bool { return w.calls("squeue") > before+1 })
-	w.StartController()
+	w.slurm.StartController()
 	if err := cmd.Wait(); err != nil || strings.Count(stderr.String(), "waiting for Slurm's controller") != 1 {
 		t.Errorf("%v\n%s", err, stderr.String())
 	}
@@ -335,16 +335,16 @@ func testSlurmController(t *testing.T, w *cluster) {
 func testSlurmDeadNode(t *testing.T, w *cluster) {
 	cmd, stderr := w.begin("--set", "one.delay=0.5")
 	time.Sleep(2 * time.Second) // the stage saves its state twice a second
-	node := strings.TrimSpace(w.Run("squeue", "--noheader", "--states=RUNNING", "--format=%N"))
-	w.KillNode(node)
+	node := strings.TrimSpace(w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%N"))
+	w.slurm.KillNode(node)
 	w.finish(cmd, stderr)
-	w.StartNode(node)
+	w.slurm.StartNode(node)
 	where := w.job("one")
 	if strings.Contains(where, "on "+node) || !strings.Contains(read(t, w.log("one")), "resuming") {
 		t.Errorf("the node %s died; %s\n%s", node, where, read(t, w.log("one")))
 	}
 	eventually(t, "the node is back", func() bool {
-		return strings.Contains(w.Run("sinfo", "--noheader", "--format=%T %D"), "idle 2")
+		return strings.Contains(w.slurm.Run("sinfo", "--noheader", "--format=%T %D"), "idle 2")
 	})
 }
 
@@ -373,7 +373,7 @@ func testSlurmResources(t *testing.T, w *cluster) {
 		t.Fatal(err)
 	}
 	w.stageRuns()
-	if got := w.Run("squeue", "--noheader", "--states=RUNNING", "--format=%C %m %l"); got != "2 100M 6:00\n" {
+	if got := w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%C %m %l"); got != "2 100M 6:00\n" {
 		t.Errorf("cores, memory and time limit: %s", got)
 	}
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != int(failure.Timeout) {

@@ -6,7 +6,7 @@
 // share. It needs no accounting database: how a job ended is in the store and in a file that the job writes. Nothing
 // runs on the cluster besides the jobs, so the command that submitted them may end at any time.
 //
-// TestSlurm of package pipeline tests this package with a real cluster, see slurmtest.
+// TestSlurm of package pipeline tests this package with a real cluster.
 package slurm
 
 import (

@@ -1,7 +1,4 @@
-// Package slurmtest starts a real Slurm cluster on this machine for tests: a controller and two nodes in a temporary
-// directory, with their own ports and their own munged. It needs Linux, root, and Debian's slurmctld, slurmd,
-// slurm-client and munge; no service has to be configured or running.
-package slurmtest
+package main
 
 import (
 	"bytes"
@@ -19,16 +16,18 @@ import (
 	"time"
 )
 
-// Cluster is a running cluster with the nodes n1 and n2, of two cores each.
-type Cluster struct {
+// slurmCluster is a real Slurm cluster on this machine: a controller and the nodes n1 and n2, of two cores each, in a
+// temporary directory, with their own ports and their own munged. It needs Linux, root, and Debian's slurmctld, slurmd,
+// slurm-client and munge; no service has to be configured or running.
+type slurmCluster struct {
 	t       testing.TB
 	dir     string
 	daemons map[string]*exec.Cmd
 }
 
-// config configures the cluster. Dead nodes are noticed after seconds instead of minutes, and jobs that were requeued
+// slurmConfig configures the cluster. Dead nodes are noticed after seconds instead of minutes, and jobs that were requeued
 // start again as soon. Times: a time limit is checked every half minute, which cannot be changed.
-const config = `ClusterName=test
+const slurmConfig = `ClusterName=test
 SlurmctldHost=%[1]s(127.0.0.1)
 SlurmctldPort=%[3]d
 SlurmUser=root
@@ -58,8 +57,8 @@ NodeName=n2 NodeHostname=%[1]s NodeAddr=127.0.0.1 Port=%[5]d CPUs=2 RealMemory=1
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 `
 
-// Start starts a cluster, which ends with the test.
-func Start(t testing.TB) *Cluster {
+// startSlurm starts a cluster, which ends with the test.
+func startSlurm(t testing.TB) *slurmCluster {
 	t.Helper()
 	for _, program := range []string{"munged", "slurmctld", "slurmd", "sbatch"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -79,12 +78,12 @@ func Start(t testing.TB) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{t: t, dir: dir, daemons: map[string]*exec.Cmd{}}
+	c := &slurmCluster{t: t, dir: dir, daemons: map[string]*exec.Cmd{}}
 	t.Cleanup(c.stop)
 	key := make([]byte, 1024)
 	_, _ = rand.Read(key) // never fails
 	c.write("munge.key", string(key), 0o400)
-	c.write("slurm.conf", fmt.Sprintf(config, host, dir, freePort(t), freePort(t), freePort(t)), 0o644)
+	c.write("slurm.conf", fmt.Sprintf(slurmConfig, host, dir, freePort(t), freePort(t), freePort(t)), 0o644)
 	for _, sub := range []string{"state", "n1", "n2"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
@@ -109,10 +108,12 @@ func Start(t testing.TB) *Cluster {
 }
 
 // Env returns the variables with which Slurm's commands find the cluster.
-func (c *Cluster) Env() []string { return []string{"SLURM_CONF=" + filepath.Join(c.dir, "slurm.conf")} }
+func (c *slurmCluster) Env() []string {
+	return []string{"SLURM_CONF=" + filepath.Join(c.dir, "slurm.conf")}
+}
 
 // Run runs a command of Slurm and returns what it prints.
-func (c *Cluster) Run(args ...string) string {
+func (c *slurmCluster) Run(args ...string) string {
 	c.t.Helper()
 	cmd := c.command(args...)
 	var stderr bytes.Buffer
@@ -125,16 +126,21 @@ func (c *Cluster) Run(args ...string) string {
 }
 
 // StartController starts slurmctld.
-func (c *Cluster) StartController() { c.start("slurmctld", "slurmctld", "-D") }
+func (c *slurmCluster) StartController() { c.start("slurmctld", "slurmctld", "-D") }
 
-// KillController kills slurmctld. The jobs run on.
-func (c *Cluster) KillController() { c.kill("slurmctld") }
+// StopController stops slurmctld as for a restart, so that it saves its state first. The jobs run on.
+func (c *slurmCluster) StopController() {
+	cmd := c.daemons["slurmctld"]
+	delete(c.daemons, "slurmctld")
+	_ = cmd.Process.Signal(syscall.SIGTERM) // the caller notices if it still answers
+	_ = cmd.Wait()
+}
 
 // StartNode starts the slurmd of a node.
-func (c *Cluster) StartNode(node string) { c.start(node, "slurmd", "-D", "-N", node) }
+func (c *slurmCluster) StartNode(node string) { c.start(node, "slurmd", "-D", "-N", node) }
 
 // KillNode kills the slurmd of a node and all its jobs at once, as a power failure does.
-func (c *Cluster) KillNode(node string) {
+func (c *slurmCluster) KillNode(node string) {
 	c.t.Helper()
 	c.kill(node)
 	c.eventually("the processes of "+node+" are gone", func() bool { return !c.killProcesses(node) })
@@ -142,7 +148,7 @@ func (c *Cluster) KillNode(node string) {
 
 // killProcesses kills the processes of a node's jobs, and reports whether there were any. It stops all of them first.
 // Otherwise a slurmstepd would live long enough to report that its job was killed.
-func (c *Cluster) killProcesses(node string) (found bool) {
+func (c *slurmCluster) killProcesses(node string) (found bool) {
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		c.t.Fatal(err)
@@ -191,14 +197,14 @@ func stepOf(process string) int {
 	return 0
 }
 
-func (c *Cluster) command(args ...string) *exec.Cmd {
+func (c *slurmCluster) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), c.Env()...)
 	return cmd
 }
 
 // start starts a daemon in the foreground.
-func (c *Cluster) start(name string, args ...string) {
+func (c *slurmCluster) start(name string, args ...string) {
 	c.t.Helper()
 	cmd := c.command(args...)
 	// Variables of the store must not reach the jobs by way of the daemons.
@@ -215,7 +221,7 @@ func (c *Cluster) start(name string, args ...string) {
 	c.daemons[name] = cmd
 }
 
-func (c *Cluster) kill(name string) {
+func (c *slurmCluster) kill(name string) {
 	cmd := c.daemons[name]
 	if cmd == nil {
 		return
@@ -226,7 +232,7 @@ func (c *Cluster) kill(name string) {
 }
 
 // stop ends the cluster and everything that it started.
-func (c *Cluster) stop() {
+func (c *slurmCluster) stop() {
 	if c.t.Failed() {
 		for _, name := range []string{"slurmctld", "n1", "n2", "munged"} {
 			data, _ := os.ReadFile(filepath.Join(c.dir, name+".log"))
@@ -244,14 +250,14 @@ func (c *Cluster) stop() {
 	}
 }
 
-func (c *Cluster) write(name, text string, mode os.FileMode) {
+func (c *slurmCluster) write(name, text string, mode os.FileMode) {
 	c.t.Helper()
 	if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), mode); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-func (c *Cluster) eventually(what string, f func() bool) {
+func (c *slurmCluster) eventually(what string, f func() bool) {
 	c.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if f() {
