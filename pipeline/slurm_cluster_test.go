@@ -25,8 +25,8 @@ type slurmCluster struct {
 	daemons map[string]*exec.Cmd
 }
 
-// slurmConfig configures the cluster. Dead nodes are noticed after seconds instead of minutes, and jobs that were requeued
-// start again as soon. Times: a time limit is checked every half minute, which cannot be changed.
+// slurmConfig configures the cluster. Dead nodes are noticed after seconds instead of minutes, and jobs that were
+// requeued start again as soon. Time limits are checked every half minute, which cannot be changed.
 const slurmConfig = `ClusterName=test
 SlurmctldHost=%[1]s(127.0.0.1)
 SlurmctldPort=%[3]d
