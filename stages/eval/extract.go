@@ -21,7 +21,7 @@ type extractCmd struct {
 	Measures measures `embed:""`
 
 	Part  part   `help:"Compute part i of n, so that n workers share the images." placeholder:"I/N" default:"1/1"`
-	Cache string `help:"Cache of Inception's features; default: the store." placeholder:"DIR" type:"path"`
+	Cache string `help:"Directory of cached features; default: the store in VAPO_STORE." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }
@@ -67,7 +67,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	if cache == nil {
 		return failure.New(failure.Usage, "give --cache DIR, or set VAPO_STORE",
-			"there is no --cache and no store to keep the features in")
+			"there is nowhere to keep the features: no --cache, and VAPO_STORE is not set")
 	}
 	network := foldersCmd{Weights: cmd.Weights, Measures: cmd.Measures, Backend: cmd.Backend}
 	extractor, err := network.open(ctx, c, metrics)

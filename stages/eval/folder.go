@@ -40,8 +40,8 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 		return nil, parseErr
 	}
 	if err != nil && !ref.Stored() {
-		return nil, failure.New(failure.Input, "give folders, zip files, tensor files, ref:name or sha256:…",
-			"folder %s: %w", arg, errors.Unwrap(err))
+		return nil, failure.New(failure.Input, "give a folder, an archive, a tensor file, an .npz, ref:name or sha256:…",
+			"%s: %w", arg, errors.Unwrap(err))
 	}
 	path, err := c.Resolve(ctx, arg)
 	if err != nil {
@@ -49,7 +49,8 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 	}
 	s, points, err := openSet(arg, path)
 	if err == nil && points != nil {
-		err = failure.New(failure.Input, "use the default command for points", "%s holds points, not images", arg)
+		err = failure.New(failure.Input, "to score points, use eval --input samples=FILE --input reference=FILE",
+			"%s holds points, not images", arg)
 	}
 	return s, err
 }

@@ -23,12 +23,12 @@ type foldersCmd struct {
 	A string `arg:"" help:"A folder or zip file of images, an .npz, samples or features (a file, ref:name, sha256:…)."`
 	B string `arg:"" help:"The reference for A, in any of the same forms."`
 
-	Features string `help:"A classifier's checkpoint. Without this and --weights, pixels count." placeholder:"REF"`
+	Features string `help:"A classifier's checkpoint. Without it and --weights, pixels are compared." placeholder:"REF"`
 	Weights  string `help:"Inception's weights, for the FID. The images may differ in size." placeholder:"REF"`
 
 	Measures measures `embed:""`
 
-	Cache          string `help:"Cache of Inception's features; default: the store, if any." placeholder:"DIR" type:"path"`
+	Cache          string `help:"Directory of cached features; default: VAPO_STORE, if set." placeholder:"DIR" type:"path"`
 	SaveStatistics string `help:"File for the moments (mu, sigma) of B." placeholder:"FILE.npz" type:"path"`
 	Projections    int    `help:"Directions of the sliced Wasserstein distance." default:"128"`
 	Seed           uint64 `help:"Seed of directions and subsets." default:"0"`
@@ -136,11 +136,11 @@ func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metri
 	case err != nil:
 		return nil, err
 	case cmd.Weights != "" && !extractor.Inception():
-		return nil, failure.New(failure.Input, "give a checkpoint of train as --features",
-			"weights %s: not Inception's", cmd.Weights)
+		return nil, failure.New(failure.Input, "give a classifier's checkpoint as --features",
+			"--weights %s: the file does not hold Inception's weights", cmd.Weights)
 	case cmd.Features != "" && extractor.Inception():
 		return nil, failure.New(failure.Input, "give Inception's weights as --weights",
-			"features %s: not a classifier", cmd.Features)
+			"--features %s: the file is not a classifier's checkpoint", cmd.Features)
 	}
 	return extractor, nil
 }
@@ -151,8 +151,8 @@ func (cmd *foldersCmd) checkStatistics(c *scorer) error {
 		return nil
 	}
 	if c.inPixels() {
-		return failure.New(failure.Usage, "name a feature network",
-			"--save-statistics: pixels are compared, there are no features")
+		return failure.New(failure.Usage, "name a feature network with --weights or --features",
+			"--save-statistics: there are no features to describe, because pixels are compared")
 	}
 	dir := filepath.Dir(cmd.SaveStatistics)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {

@@ -45,8 +45,8 @@ func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*p
 	}
 	images := set.loaded
 	if images.N%points != 0 {
-		return nil, failure.New(failure.Input, pathsHint, "input paths holds %d images, which are not paths of %d each",
-			images.N, points)
+		return nil, failure.New(failure.Input, pathsHint,
+			"input paths holds %d images, which is not a multiple of the %d images on each path", images.N, points)
 	}
 	s := &pathScore{Paths: images.N / points, Points: points}
 	if s.pathSteps, err = c.steps(ctx, images, points); err != nil {

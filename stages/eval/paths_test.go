@@ -53,7 +53,7 @@ func TestPaths(t *testing.T) {
 	black.Pixels = make([]uint8, len(straight.Pixels))
 	noNetwork := slices.DeleteFunc(args(straight, "5"), func(a string) bool { return strings.Contains(a, "features=") })
 	for want, bad := range map[string][]string{
-		"which are not paths of 4": args(straight, "4"), "the same features": args(&black, "5"), "feature network": noNetwork,
+		"not a multiple of the 4": args(straight, "4"), "the same features": args(&black, "5"), "feature network": noNetwork,
 	} {
 		if code, _, stderr := eval(t, bad...); code != failure.Input || !strings.Contains(stderr, want) {
 			t.Errorf("%s: exit %d, %s", want, code, stderr)

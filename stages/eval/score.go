@@ -157,7 +157,8 @@ func (c *scorer) useStored(sets []*imageSet) error {
 	a, b := sets[0], sets[1]
 	for _, s := range sets {
 		if s.images != nil {
-			return failure.New(failure.Input, "name a feature network",
+			return failure.New(failure.Input,
+				"name a feature network: --weights or --features in eval folders, input features otherwise",
 				"%s holds images, but the other set holds features", s.label)
 		}
 	}
@@ -185,7 +186,7 @@ func (c *scorer) checkFeatures(s *imageSet) error {
 	}
 	net := c.extractor.Network
 	if s.dim() != net.Dim {
-		return failure.New(failure.Input, oneNetwork, "%s holds features of %d dimensions, expected %d of %s",
+		return failure.New(failure.Input, oneNetwork, "%s holds features of %d dimensions, expected the %d of %s",
 			s.label, s.dim(), net.Dim, net.Name)
 	}
 	if s.network != "" && (s.network != net.Name || s.weights != c.extractor.Weights) {

@@ -154,7 +154,7 @@ const (
 
 // fetchWeightsCmd downloads the published weights.
 type fetchWeightsCmd struct {
-	Out string `help:"File to write; default: the published name." placeholder:"FILE" type:"path"`
+	Out string `help:"File to write; default: the published name in the working directory." placeholder:"FILE" type:"path"`
 	URL string `name:"url" help:"URL of the published file, for example on a mirror." placeholder:"URL"`
 	Ref string `help:"Name to give the weights in the store, if there is one." default:"weights/inception"`
 }

@@ -18,7 +18,8 @@ type fetchCmd struct {
 // Run implements the command.
 func (c *fetchCmd) Run(ctx context.Context, con *stage.Console) error {
 	if !source.IsPublished(c.Source) {
-		return failure.New(failure.Usage, "prep --help lists the sources", "%s is not a set that can be downloaded", c.Source)
+		return failure.New(failure.Usage, "choose cifar10, fashion-mnist or mnist",
+			"%s is not a set that can be downloaded", c.Source)
 	}
 	if err := fetch(ctx, c.Source, con.Log, con.Progress); err != nil {
 		return err

@@ -32,16 +32,16 @@ type params struct {
 	Source string `help:"Data set to prepare." default:"fashion-mnist" enum:"${sources}"`
 
 	// The digest of the files is part of the key; their path is not.
-	Path         string `help:"Where the source's files are; empty: their usual place." keyed:"false" path:""`
+	Path         string `help:"Path of the source's files; empty: find or download a published set." keyed:"false" path:""`
 	SourceDigest string `help:"Digest that the source's files must have; auto: that of the files found." default:"auto"`
 	Offline      bool   `help:"Fail instead of downloading a missing set; also set by VAPO_OFFLINE=1." keyed:"false"`
 	Verify       bool   `help:"Compare files with the checksums of the published set." default:"true" negatable:""`
 
-	NTrain int `help:"Use N training samples; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
-	NTest  int `help:"Use N test samples; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
+	NTrain int `help:"Use N training samples; 0: all (drawn sources: 50000)." default:"0" unit:"samples" min:"0"`
+	NTest  int `help:"Use N test samples; 0: all (drawn sources: 10000)." default:"0" unit:"samples" min:"0"`
 
 	Components json.RawMessage `help:"List of mixture components." default:"null" only:"source=mixture"`
-	Std        float64         `help:"Std of the noise." default:"0.15" only:"source=8gaussians|two-moons|rings"`
+	Std        float64         `help:"Noise standard deviation." default:"0.15" only:"source=8gaussians|two-moons|rings"`
 	Seed       uint64          `help:"Seed of drawn sources, and of the order and split of images and csv." default:"0"`
 
 	Size       int    `help:"Output edge." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
@@ -51,7 +51,7 @@ type params struct {
 	Labels     string `help:"Label: first directory, or none." default:"none" enum:"none,directory" only:"source=images"`
 	Names      string `name:"names-encoding" help:"Encoding of names that are not UTF-8: gbk …" only:"source=images"`
 	ExifRotate bool   `help:"Turn photos upright as their Exif data say." only:"source=images|celeba"`
-	SkipBroken bool   `help:"Leave out broken and small images, and count them." only:"source=images|celeba"`
+	SkipBroken bool   `help:"Leave out images that are broken, transparent or too small." only:"source=images|celeba"`
 
 	Columns      string  `help:"Columns to read, separated by commas; empty: all but the label." only:"source=csv"`
 	Label        string  `help:"Column with labels; empty: none." only:"source=csv"`
@@ -83,7 +83,7 @@ var spec = stage.Stage[params]{
 	Pure:    func(p *params) bool { return !source.IsRead(p.Source) },
 	Run:     run,
 	Commands: []stage.Command{
-		{Name: "fetch", Cmd: &fetchCmd{}, Help: "Download a published set unless it is there, and print its files."},
+		{Name: "fetch", Cmd: &fetchCmd{}, Help: "Download a published set unless it is already there, and print its files."},
 		{
 			Name: "table", Cmd: &tableCmd{},
 			Help: "Write points, or samples like them, as a CSV file in the units of the table they came from.",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`
-	Like   string `help:"Data set with the column names and units; empty: the points themselves." placeholder:"REF"`
+	Like   string `help:"Data set with the column names and units; empty: those of the points." placeholder:"REF"`
 	Force  bool   `help:"Overwrite an existing file."`
 }
 
@@ -54,8 +55,8 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 		}
 	}
 	if len(columns) != points.D {
-		return failure.New(failure.Input, "give the data set of the table with --like",
-			"%s has %d coordinates and %d named columns", c.Points, points.D, len(columns))
+		return failure.New(failure.Input, "give as --like the data set that prep made from the table",
+			"%s has %d coordinates, but %s has %d named columns", c.Points, points.D, cmp.Or(c.Like, c.Points), len(columns))
 	}
 	write := func(w io.Writer) error { return dataset.WriteCSV(w, points, columns) }
 	if err := program.WriteFile(c.File, write); err != nil {

@@ -23,8 +23,8 @@ type interpolateCmd struct {
 	Pairs  int        `help:"Pairs of noise vectors, one in each row of the picture." default:"8"`
 	Points int        `help:"Samples of each pair, both ends included." default:"8"`
 	Seed   uint64     `help:"Seed of the noise." default:"0"`
-	Solver string     `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
-	TEnd   float64    `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
+	Solver string     `help:"Integrator, see sample --help." default:"heun" enum:"heun,euler,rk4,rk45"`
+	TEnd   float64    `name:"t-end" help:"Time at which samples leave the flow, see sample --help." default:"1"`
 	Steps  int        `help:"Number of equal steps; not for rk45." default:"30"`
 	Model  modelFlags `embed:""`
 }
@@ -32,7 +32,7 @@ type interpolateCmd struct {
 // Run writes the samples and prints a JSON line.
 func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if c.Pairs < 1 || c.Points < 2 || c.Steps < 1 {
-		return failure.New(failure.Usage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more",
+		return failure.New(failure.Usage, "", "pairs, points and steps are %d, %d and %d: expected at least 1, 2 and 1",
 			c.Pairs, c.Points, c.Steps)
 	}
 	if !(c.TEnd > 0) {

@@ -24,8 +24,8 @@ type model struct {
 type modelFlags struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
 	Class      string      `help:"Class, by index; each: the classes in turn; none: unconditional." default:"none"`
-	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
-	Weights    string      `help:"Weights, see run." default:"ema"`
+	Guidance   float64     `help:"Strength of guidance towards the class, see sample --help." default:"1"`
+	Weights    string      `help:"Weights, see sample --help." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 }
 

@@ -19,9 +19,9 @@ import (
 // importCmd makes a checkpoint from the weights of another framework.
 type importCmd struct {
 	File        string   `arg:"" help:"Weights (.pth or safetensors): a path, ref:name or sha256:…"`
-	Preset      string   `help:"Network by name, as for run." xor:"network"`
+	Preset      string   `help:"Network by name, see train --help." xor:"network"`
 	Like        string   `help:"Checkpoint with the same network: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string   `help:"Schedule; auto: of --like or the file, or linear." enum:"auto,${schedules}" default:"auto"`
+	Schedule    string   `help:"Schedule; auto: --like's, the file's or linear." enum:"auto,${schedules}" default:"auto"`
 	Output      string   `help:"What the network models." enum:"auto,potential,velocity,noise" default:"auto"`
 	PriorStd    *float64 `help:"Standard deviation w of the prior; default: that of --like or the file, else 1."`
 	Weights     string   `help:"Weights: ema, as trained (model), or all (any)." enum:"any,ema,model" default:"any"`

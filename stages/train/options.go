@@ -57,7 +57,7 @@ type params struct {
 	// EMAProfiles lists averages from which others can be reconstructed after the training; see package average and the
 	// ema command.
 	EMAProfiles      json.RawMessage `help:"Relative standard deviations of averages for the ema command." default:"[]"`
-	EMASnapshotEvery int             `help:"Interval of their snapshots; 0: none." default:"0" unit:"steps" min:"0"`
+	EMASnapshotEvery int             `help:"Snapshot interval of averages; 0: none." default:"0" unit:"steps" min:"0"`
 
 	// Classes.
 	Conditional  bool    `help:"Train with labels, to sample by class." default:"false" negatable:"" only:"${potential}"`
@@ -86,12 +86,12 @@ type params struct {
 
 	// Measurements and execution; see also Snapshots.
 	LogEvery        int `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1" effect:"none"`
-	VarianceBatches int `help:"Batches per time bin in a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
+	VarianceBatches int `help:"Batches per time bin, for the variance." default:"8" min:"2" max:"1048576" effect:"none"`
 
 	// VarianceEvery is the interval at which the gradient's variance is measured. FieldEvery is the interval at which the
 	// field is compared with the closed form, if the data is from a mixture.
 	VarianceEvery int `help:"Variance interval, or 0." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
-	FieldEvery    int `help:"Check interval; 0: none." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
+	FieldEvery    int `help:"Field interval; 0: none." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
 
 	CheckpointEvery int   `help:"Steps between checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64 `help:"Disk space for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
@@ -191,8 +191,8 @@ func check(p *params) error {
 		return err
 	}
 	if p.Objective == "hybrid" && p.rows() < 2 {
-		return fmt.Errorf("batch is %d, expected 2 or more at once for the objective hybrid, "+
-			"which needs standard deviations over the batch", p.rows())
+		return fmt.Errorf("batch is %d and micro-batch is %d, expected 2 or more samples at once for the objective hybrid, "+
+			"which needs standard deviations over them", p.Batch, p.MicroBatch)
 	}
 	if p.Conditional && p.Model == "classifier" {
 		return errors.New("conditional is for potentials; a classifier predicts the labels")

@@ -218,10 +218,10 @@ func (l *Loop) interrupted(ctx context.Context, step int64) error {
 // diverged ends a run whose loss or gradient is not finite, or which keeps skipping steps. It saves the state after the
 // given step, which is still good because the failed step did not change the weights.
 func (l *Loop) diverged(ctx context.Context, step int64, reason error) error {
+	kept := fmt.Sprintf("the state after %d steps is kept", step)
 	if err := l.save(ctx, step); err != nil {
 		l.Job.Log().Error("the last good state could not be saved", "reason", err)
+		kept = "the last good state could not be saved"
 	}
-	hint := failure.HintOf(reason) + "; the last good state is kept as the run's resumable checkpoint"
-	return failure.New(failure.Numeric, hint,
-		"training diverged at step %d: %w; the state after %d steps is kept", step, reason, step)
+	return failure.New(failure.Numeric, failure.HintOf(reason), "training diverged at step %d: %w; %s", step, reason, kept)
 }

@@ -183,7 +183,7 @@ func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time
 	switch {
 	case errors.As(err, &failed): // the sampler may fail early in training
 		next.warn(fmt.Sprintf("after %d steps: %v", step, failed))
-		e.job.Log().Warn("samples", "step", step, "reason", failed)
+		e.job.Log().Warn("this snapshot is left out: its samples could not be drawn", "step", step, "reason", failed)
 	case err != nil:
 		return 0, fmt.Errorf("samples after %d steps: %w", step, err)
 	default:
