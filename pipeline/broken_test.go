@@ -228,7 +228,7 @@ func TestGetAfterFailure(t *testing.T) {
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.must("run", "one.yaml")
 	w.fails(failure.Numeric, nil, "run", "one.yaml", "--set", "s.salt=3", "--set", "s.fail=numeric")
-	w.fails(failure.Input, []string{"hint: the state of that run is failed; choose an earlier run with --run"}, "get",
+	w.fails(failure.Input, []string{"hint: the state of that run is failed; pipeline ls --run RUN lists"}, "get",
 		"s.out", "x")
 }
 

@@ -22,7 +22,7 @@ const name = "pipeline"
 
 const about = `Run recipes of stages with cached results.
 
-Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the working directory. To use another ` +
+Without VAPO_STORE, an embedded S3 gateway keeps the results in .vapo/ under --dir. To use another ` +
 	`store, set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY ` +
 	`and AWS_REGION, or AWS_PROFILE.`
 
@@ -116,7 +116,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Replace or (no FROM) omit a step's input. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Input  []string `help:"Replace a step's input; no FROM: omit it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 
 	Copy string `kong:"-"` // if set, the file to read instead of Recipe
 }

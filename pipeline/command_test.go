@@ -177,13 +177,13 @@ func TestCommandMistakes(t *testing.T) {
 		{"stage: command, run: [true], outputs: {t: b}, params: {n: 1}",
 			"r.yaml:3:62: step a: a command has no parameters"},
 		{"stage: toy, run: [true]",
-			"r.yaml:3:19: step a: only stage: command has the key run"},
+			"r.yaml:3:19: step a: the key run is only for steps of stage: command"},
 	} {
 		w.write("r.yaml", "name: r\nsteps:\n  a: {"+mistake[0]+"}\n")
 		w.fails(failure.Usage, []string{mistake[1]}, "run", "r.yaml")
 	}
 	for program, want := range map[string]string{
-		"./none":  "r.yaml:3:28: step a: no such program: ./none\nhint: a program is relative to the recipe's directory",
+		"./none":  "r.yaml:3:28: step a: no such program: ./none\nhint: the path is relative to the recipe's directory",
 		"./plain": "r.yaml:3:28: step a: ./plain cannot be run: it is not executable\nhint: chmod +x ./plain",
 		"plain":   "r.yaml:3:28: step a: there is no program plain in /usr/local/bin:/usr/bin:/bin\nhint: write ./plain",
 	} {

@@ -180,7 +180,8 @@ func (p *prices) choose(budget time.Duration) (choice, error) {
 	if steps < 100 {
 		need := time.Duration(other+100*p.perStep+1) * time.Second
 		return c, failure.New(failure.Usage, fmt.Sprintf("--budget %v allows 100 steps", need),
-			"the budget of %v is too short: a step takes %s and everything else %s", budget, seconds(p.perStep), seconds(other))
+			"the budget of %v is too short: a training step takes %s and everything else %s", budget, seconds(p.perStep),
+			seconds(other))
 	}
 	digits := math.Pow(10, math.Floor(math.Log10(steps))-1)
 	c.steps = int(math.Floor(steps/digits) * digits)

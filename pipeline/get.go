@@ -77,7 +77,8 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	if !ok || s.Outputs[ref.Output].Digest == "" {
 		hint := recipe.Suggest(text, all, "its outputs are")
 		if record.State != runner.Done && run == "" {
-			hint = "the state of that run is " + record.State + "; choose an earlier run with --run, see pipeline ls runs"
+			hint = "the state of that run is " + record.State +
+				"; pipeline ls --run RUN lists an earlier run's outputs with digests"
 		}
 		return "", failure.New(failure.Input, hint, "run %s has no output %s", record.ID, text)
 	}

@@ -32,7 +32,7 @@ type newCmd struct {
 
 type newFlags struct {
 	Budget time.Duration `help:"Time that the recipe may take on this machine." default:"30m"`
-	Out    string        `help:"Recipe file to write (default: named after PATH)." placeholder:"FILE" type:"path"`
+	Out    string        `help:"Recipe file to write (default: named after the data)." placeholder:"FILE" type:"path"`
 }
 
 type newImagesCmd struct {

@@ -56,8 +56,9 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if c.Table || c.JSON {
 		compared := report.Compare(page.Steps)
 		if len(compared) == 0 {
-			return failure.New(failure.Input, "add a step that computes a score, such as eval", "run %s has no scores",
-				run.ID)
+			return failure.New(failure.Input,
+				"a score needs a finished step such as eval; pipeline status "+run.ID+" lists the steps",
+				"run %s has no scores", run.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)

@@ -20,15 +20,15 @@ import (
 type runCmd struct {
 	recipeFlags
 	targets
-	Jobs      int           `help:"Steps to run at once. Stages use all cores: this helps small steps." default:"1"`
+	Jobs      int           `help:"Steps to run at once. Stages use all cores; more help small steps." default:"1"`
 	Fresh     bool          `help:"Run every step even if it is cached, and warn if the result differs."`
 	KeepGoing bool          `help:"After a failure, continue with the steps that do not need the failed one."`
 	NoWait    bool          `help:"Fail if another run is working on the same step, instead of waiting for its result."`
 	Report    string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
 	Grace     time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
-	Hook      string        `help:"Shell command to run at the end, with status --json as input." placeholder:"COMMAND"`
+	Hook      string        `help:"Shell command to run at the end; reads status --json." placeholder:"COMMAND"`
 
-	DetailedExitcode bool `help:"Exit with 10 instead of 0 if a step was computed, because its result was not cached."`
+	DetailedExitcode bool `help:"Exit with 10 instead of 0 if the result of any step was computed, not cached."`
 
 	executor
 	Detach bool `help:"With --executor slurm: submit the jobs and leave. The same command without it waits for them."`
@@ -77,7 +77,7 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*runner.Run, error) {
 	if c.Jobs < 1 || c.Grace < 0 {
 		return nil, failure.New(failure.Usage, "",
-			"--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+			"--jobs is %d and --grace is %v: expected at least 1 and at least 0s", c.Jobs, c.Grace)
 	}
 	if c.Report != "" { // report a bad path before the run, not after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {

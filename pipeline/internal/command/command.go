@@ -72,7 +72,7 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 	}
 	for _, v := range c.Env {
 		if !varName.MatchString(v.Name) || slices.Contains([]string{"HOME", "PATH", "TMPDIR"}, v.Name) {
-			return d, recipe.Error(v.Pos, "HOME, PATH and TMPDIR are fixed; another name has letters, digits and _",
+			return d, recipe.Error(v.Pos, "HOME, PATH and TMPDIR are fixed; other names consist of letters, digits and _",
 				"step %s: env cannot set %q", s.Name, v.Name)
 		}
 	}
@@ -129,7 +129,7 @@ func find(name, base string) (string, error) {
 				return path, nil
 			}
 		}
-		return "", failure.New(failure.Input, "write ./"+name+" for a program beside the recipe",
+		return "", failure.New(failure.Input, "write ./"+name+" for a program in the recipe's directory",
 			"there is no program %s in %s", name, searchPath)
 	}
 	path := name
@@ -142,12 +142,16 @@ func find(name, base string) (string, error) {
 	}
 	switch err := executable(path); {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", failure.New(failure.Input, "a program is relative to the recipe's directory", "no such program: %s", name)
-	case err != nil:
+		return "", failure.New(failure.Input, "the path is relative to the recipe's directory", "no such program: %s", name)
+	case errors.Is(err, errNotExecutable):
 		return "", failure.New(failure.Input, "chmod +x "+name, "%s cannot be run: %w", name, err)
+	case err != nil:
+		return "", failure.New(failure.Input, "", "%s cannot be run: %w", name, err)
 	}
 	return path, nil
 }
+
+var errNotExecutable = errors.New("it is not executable")
 
 func executable(path string) error {
 	info, err := os.Stat(path)
@@ -155,9 +159,9 @@ func executable(path string) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return errors.New("it is not a file")
+		return errors.New("it is not a regular file")
 	case info.Mode()&0o111 == 0:
-		return errors.New("it is not executable")
+		return errNotExecutable
 	}
 	return nil
 }

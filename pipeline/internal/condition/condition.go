@@ -62,7 +62,7 @@ func Parse(text string) ([]Comparison, error) {
 			return out, nil
 		}
 		if r.take(and) == "" {
-			return nil, r.error("expected and, or the end")
+			return nil, r.error("expected the word and, or the end of the condition")
 		}
 	}
 }

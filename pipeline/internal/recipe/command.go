@@ -36,8 +36,8 @@ func (s *Step) parseCommand(fields []entry) error {
 			continue
 		}
 		if s.Stage != CommandStage {
-			return Error(e.pos, "parameters of a stage are under params:", "step %s: only stage: command has the key %s",
-				s.Name, e.key)
+			return Error(e.pos, "parameters of a stage are under params:",
+				"step %s: the key %s is only for steps of stage: command", s.Name, e.key)
 		}
 		var err error
 		switch e.key {

@@ -69,7 +69,7 @@ func (n node) foreach() (*Foreach, error) {
 				return nil, err
 			}
 			if !valueForm.MatchString(p.Text) {
-				return nil, Error(value.pos, "values of foreach become part of names: numbers, words or true and false",
+				return nil, Error(value.pos, "values become part of names, so they must be numbers, words, true or false",
 					"foreach cannot use this value of %s", e.key)
 			}
 			if slices.ContainsFunc(a.values, func(o Param) bool { return o.Text == p.Text }) {
@@ -262,7 +262,7 @@ func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Bi
 				"step %s: input %s: there is no step %s with a foreach", s.Name, in.Name, m[1])
 		case s.Command == nil:
 			return nil, Error(in.Pos, "a step of stage: command can collect outputs",
-				"step %s: input %s takes one artifact, but %s are %d", s.Name, in.Name, in.From, len(of))
+				"step %s: input %s takes one artifact, but %s stands for %d", s.Name, in.Name, in.From, len(of))
 		}
 		var list []Input
 		for _, b := range of {

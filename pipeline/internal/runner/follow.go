@@ -221,7 +221,7 @@ func (a *attempt) close(ctx context.Context, jobs []*Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
 	defer cancel()
 	if err := a.opt.Scheduler.Close(ctx, dirs); err != nil {
-		a.warn(fmt.Sprintf("the credentials in %s stay there: %v", filepath.Join(dirs[0], StoreEnvFile), err))
+		a.warn(fmt.Sprintf("the credentials in %s could not be deleted: %v", filepath.Join(dirs[0], StoreEnvFile), err))
 	}
 }
 
