@@ -180,7 +180,7 @@ func (l *Lease) sure(ctx context.Context) (context.Context, context.CancelFunc, 
 
 // errUnsure is the cause with which the contexts of sure end.
 var errUnsure = failure.New(failure.Store, "run the command again; it continues where it stopped",
-	"the store answers too slowly for the collection to keep its lease")
+	"the store answers too slowly for the garbage collection to keep its lease")
 
 func (l *Lease) write(ctx context.Context, opt objectstore.PutOptions) error {
 	data, err := json.Marshal(leaseDocument{l.holder, l.beat})

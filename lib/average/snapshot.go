@@ -109,7 +109,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	have := List(c)
 	if len(have) == 0 || len(have) > maxAverages {
 		return nil, nil, failure.New(failure.Input,
-			"give the output averages of train, made with --ema-profiles and --ema-snapshot-every",
+			"give the output named averages of a train run with --ema-profiles and --ema-snapshot-every",
 			"it has %d snapshots of averages, expected 1 to %d", len(have), maxAverages)
 	}
 	var steps []int64
@@ -122,7 +122,8 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	}
 	if !slices.Contains(steps, want.Step) {
 		return nil, nil, failure.New(failure.Input, "choose one of these steps",
-			"it has no snapshots of step %d, only of %s", want.Step, strings.Trim(fmt.Sprint(steps), "[]"))
+			"it has no snapshots of step %d; those it has are of these steps: %s",
+			want.Step, strings.Trim(fmt.Sprint(steps), "[]"))
 	}
 	have = slices.DeleteFunc(have, func(a Average) bool { return a.Step > want.Step })
 	x, residual, err := fit(have, want)
@@ -132,7 +133,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	r := &Reconstructed{Average: want, Residual: residual, Snapshots: len(have)}
 	if !(residual <= MaxResidual) {
 		return nil, nil, failure.New(failure.Input,
-			"choose a length closer to those of the snapshots, or a later step, which has more of them",
+			"choose a relative standard deviation closer to those of the snapshots, or a later step, up to which there are more",
 			"the average %v cannot be reconstructed from %d snapshots: the relative error of its profile is %.2g, "+
 				"expected at most %v", want, len(have), residual, MaxResidual)
 	}

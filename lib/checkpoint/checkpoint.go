@@ -150,12 +150,12 @@ func fromTable(t *tensorfile.Table) (*Checkpoint, error) {
 		return nil, notCheckpoint("metadata %q is %q, expected %q", metaFormat, got, format)
 	}
 	if t.Rows != 1 {
-		return nil, notCheckpoint("%d rows, expected 1", t.Rows)
+		return nil, notCheckpoint("it has %d rows, expected 1", t.Rows)
 	}
 	c := &Checkpoint{Kind: t.Meta[metaKind], Config: json.RawMessage(t.Meta[metaConfig])}
 	step, err := strconv.ParseInt(t.Meta[metaStep], 10, 64)
 	if err != nil || step < 0 {
-		return nil, notCheckpoint("step is %q", t.Meta[metaStep])
+		return nil, notCheckpoint("metadata %q is %q, expected a whole number of 0 or more", metaStep, t.Meta[metaStep])
 	}
 	c.Step = step
 	if c.Kind == "" {
@@ -228,7 +228,7 @@ func (c *Checkpoint) Weights(prefix string, shapes map[string][]int) (map[string
 	}
 	for _, name := range slices.Sorted(maps.Keys(group)) {
 		if _, ok := shapes[name]; !ok {
-			return nil, notCheckpoint("tensor %q is not part of the configured network", prefix+name)
+			return nil, fmt.Errorf("tensor %q is not part of the configured network", prefix+name)
 		}
 	}
 	return out, nil

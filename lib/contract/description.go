@@ -43,7 +43,7 @@ func DecodeDescription(data []byte) (Description, error) {
 	for name, v := range d.Resolved {
 		p, ok := d.Param(name)
 		if !ok {
-			return d, fmt.Errorf("stage %s resolved %q, which it does not declare", d.Stage, name)
+			return d, fmt.Errorf("stage %s resolved the parameter %q, which it does not declare", d.Stage, name)
 		}
 		value, err := p.Value(v)
 		if err != nil {

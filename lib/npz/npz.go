@@ -127,7 +127,7 @@ func parse(r io.ReaderAt, size int64) (*File, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return nil, failure.New(failure.Input, cutHint,
-			"not a NumPy archive: it is truncated or damaged: %w", err)
+			"not a readable NumPy archive: it is truncated or damaged: %w", err)
 	}
 	for _, e := range z.File {
 		name, ok := strings.CutSuffix(e.Name, ".npy")

@@ -113,7 +113,7 @@ func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 	case want == "float32" && letter == 'f' && size <= 4, want == "float64" && letter == 'f':
 		return each(func(b []byte) T { return T(float(b)) }), nil
 	default:
-		return nil, fmt.Errorf("elements are %s, expected %s", h.Dtype, want)
+		return nil, fmt.Errorf("its elements are of type %s, expected %s", h.Dtype, want)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestDecode(t *testing.T) {
 		"JPEG XL":         {[]byte("\xff\x0a\xfa\x7f\x01"), "it is a JPEG XL image"},
 		"TIFF":            {[]byte("II*\x00\x08\x00\x00\x00"), "it is a TIFF"},
 		"Git LFS":         {[]byte("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"},
-		"zeros":           {make([]byte, 5000), "it is zeros"},
+		"zeros":           {make([]byte, 5000), "begins with zeros"},
 		"part of a frame": {files["part.gif"], "first frame has 2x2"},
 		"transparent":     {files["glass.gif"], "transparent"},
 		"huge":            {huge, "65535x65535 pixels; at most 178956970 are read"},

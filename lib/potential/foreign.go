@@ -165,7 +165,7 @@ func (f *found) fromList() (values map[string][]float32, from string, err error)
 	names := make([]string, len(f.list))
 	for i := range names {
 		if names[i] = f.list[i]; names[i] == "" {
-			return nil, "", fmt.Errorf("its list of moving averages lacks number %d of %d", i, len(names))
+			return nil, "", fmt.Errorf("its list of moving averages has no entry %d, expected 0 to %d", i, len(names)-1)
 		}
 	}
 	values, err = f.read("moving averages", f.ordered(), names)

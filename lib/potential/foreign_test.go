@@ -119,7 +119,7 @@ func TestImportRefuses(t *testing.T) {
 		src               file
 	}{
 		{"a short list", "", "has 5 tensors, expected the 6 parameters of the mlp", slices.Concat(f, list[:5])},
-		{"a list with a gap", "", "lacks number 2 of 6",
+		{"a list with a gap", "", "has no entry 2, expected 0 to 5",
 			slices.Concat(f, list[:2], list[3:], file{{Name: "ema.shadow_params.6", Shape: []int{1}}})},
 		{"a list with other shapes", "", "ema.shadow_params.2 for layers.1.weight is [7], expected [20 20]",
 			slices.Concat(f, shaped)},

@@ -22,7 +22,7 @@ var standIns = []look{
 	{"<!doctype html", "a web page", "get the file from its direct address; the download gave a page about it"},
 	{"<html", "a web page", "get the file from its direct address; the download gave a page about it"},
 	{"<?xml", "an XML document", "get the file from its direct address; this may be a server's error message"},
-	{"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "zeros, an unfinished download", fullCopy},
+	{strings.Repeat("\x00", 16), "a file that begins with zeros, like an unfinished download", fullCopy},
 }
 
 // others lists formats that are often mistaken for weights or arrays.

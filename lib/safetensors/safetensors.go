@@ -85,7 +85,7 @@ func parse(data []byte) (*File, error) {
 	}
 	f := &File{data: data[8+n:]}
 	if err := f.parseHeader(data[8 : 8+n]); err != nil {
-		return nil, fmt.Errorf("not a safetensors file: %w", clip(err))
+		return nil, fmt.Errorf("not a readable safetensors file: %w", clip(err))
 	}
 	if len(f.tensors) == 0 {
 		return nil, errors.New("a safetensors file without tensors")

@@ -126,7 +126,15 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) FailureClass() failure.Class { return failure.Numeric }
 
 // FailureHint implements failure.Carrier.
-func (e *Error) FailureHint() string { return "train longer, or allow smaller steps" }
+func (e *Error) FailureHint() string {
+	switch {
+	case errors.Is(e.Err, ode.ErrMaxSteps):
+		return "train longer, or raise the step limit or the tolerances"
+	case errors.Is(e.Err, ode.ErrStepSize):
+		return "train longer, or raise the tolerances"
+	}
+	return "train longer, or take smaller steps"
+}
 
 // Noise writes the starting point of a sample to dst [D]. It draws the point from the prior N(0, w² I) of the network's
 // path, with w = c.PriorStd.

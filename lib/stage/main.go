@@ -38,13 +38,13 @@ func (f *inputFlags) Decode(ctx *kong.DecodeContext) error {
 	}
 	name, ref, ok := strings.Cut(text, "=")
 	if !ok || name == "" || ref == "" {
-		return fmt.Errorf("want NAME=REF, got %q", text)
+		return fmt.Errorf("expected NAME=REF, got %q", text)
 	}
 	if *f == nil {
 		*f = inputFlags{}
 	}
 	if _, twice := (*f)[name]; twice {
-		return fmt.Errorf("input %s is given twice", name)
+		return fmt.Errorf("%s is given twice", name)
 	}
 	(*f)[name] = ref
 	return nil

@@ -76,7 +76,7 @@ func (p *storeParts) Load(ctx context.Context, key string) ([]byte, bool, error)
 	case errors.Is(err, artifact.ErrNotFound):
 		return nil, false, nil
 	case errors.Is(err, artifact.ErrCorrupt):
-		p.log.Warn("part is damaged; starting over", "name", key)
+		p.log.Warn("part is damaged; computing it again", "name", key)
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("part %s: %w", key, err)

@@ -109,7 +109,8 @@ func (f *File) Slice(from, to int, names ...string) (*Table, error) {
 			return nil, err
 		}
 		if rows := f.first[i+1] - f.first[i]; h.rows != rows {
-			return nil, formatError("record batch %d has %d rows, but another of its length has %d", i, h.rows, rows)
+			return nil, formatError("record batch %d has %d rows, but another batch of the same length in bytes has %d",
+				i, h.rows, rows)
 		}
 		headers = append(headers, h)
 	}

@@ -168,7 +168,7 @@ func FuzzOpen(f *testing.F) {
 		switch {
 		case err != nil && !errors.As(err, &fe):
 			t.Fatalf("error %v, want a FormatError", err)
-		case err != nil && refused == nil && !strings.Contains(err.Error(), "another of its length"):
+		case err != nil && refused == nil && !strings.Contains(err.Error(), "another batch of the same length"):
 			t.Fatalf("Decode reads what Open refuses: %v", err)
 		case err != nil || refused != nil:
 			return

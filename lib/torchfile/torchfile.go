@@ -67,7 +67,7 @@ func parse(data []byte) (*File, error) {
 		err = errors.New("it begins neither like a zip archive nor like a pickle")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("not a PyTorch file of tensors: %w", err)
+		return nil, fmt.Errorf("not a readable PyTorch file of tensors: %w", err)
 	}
 	f := &File{tensors: map[string]*tensor{}, numbers: map[string]int64{}}
 	c := &collector{File: f}

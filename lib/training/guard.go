@@ -41,9 +41,9 @@ type DivergedError struct {
 func (e *DivergedError) Error() string {
 	limit := "no limit"
 	if e.Limit > 0 {
-		limit = fmt.Sprintf("a limit of %.4g", e.Limit)
+		limit = fmt.Sprintf("limit %.4g", e.Limit)
 	}
-	return fmt.Sprintf("%d consecutive steps were skipped: the last one had loss %v and gradient norm %v, with %s",
+	return fmt.Sprintf("%d consecutive steps were skipped: the last one had loss %v and gradient norm %v (%s)",
 		e.Steps, e.Last.Loss, e.Last.GradNorm, limit)
 }
 
@@ -51,7 +51,12 @@ func (e *DivergedError) Error() string {
 func (e *DivergedError) FailureClass() failure.Class { return failure.Numeric }
 
 // FailureHint implements failure.Carrier.
-func (e *DivergedError) FailureHint() string { return "raise --spike-factor or lower --learning-rate" }
+func (e *DivergedError) FailureHint() string {
+	if e.Last.Spike {
+		return "raise --spike-factor or lower --learning-rate"
+	}
+	return "lower --learning-rate"
+}
 
 // NewGuard returns a guard without history. factor is 0 (off) or above 1; with 1, half of all steps would be skipped.
 func NewGuard(factor float64) (*Guard, error) {

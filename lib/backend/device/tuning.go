@@ -55,7 +55,7 @@ func parseTuning(data []byte) (*Tuning, error) {
 	case dec.More():
 		return nil, errors.New("data after the end of the tuning")
 	case t.Backend == "" || len(t.Programs) == 0 || t.Results == "":
-		return nil, errors.New("it is not a tuning: expected backend, programs and results")
+		return nil, errors.New("it is not a tuning: expected the fields backend, programs and results")
 	case hexDigest([]byte(t.Results)) != t.Digest:
 		return nil, errors.New("it is damaged: its results do not match the digest that it records")
 	}
@@ -145,13 +145,16 @@ func (t *Tuner) explain(err error) error {
 		return err
 	}
 	return failure.New(failure.Input, makeTuning,
-		"tuning %s does not fit this card or this version of XLA (%s): %w", t.source, t.loaded.Using, err)
+		"tuning %s does not fit this card or this version of XLA (it was made with %s): %w", t.source, t.loaded.Using, err)
 }
 
 // Write writes the collected choices of an engine as a tuning file.
 func (t *Tuner) Write(w io.Writer, class, using string) error {
 	results, err := os.ReadFile(t.path)
-	if err != nil || len(results) == 0 {
+	if err == nil && len(results) == 0 {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
 		return fmt.Errorf("backend %s compiled %d programs but recorded no kernel choices: %w", class, len(t.programs), err)
 	}
 	enc := json.NewEncoder(w)

@@ -40,7 +40,7 @@ func compatible(path string) error {
 	}
 	table, _, _ := purego.SyscallN(entry)
 	if table == 0 {
-		return fmt.Errorf("it has no table of functions")
+		return fmt.Errorf("its GetPjrtApi returned no table of functions")
 	}
 	type header struct {
 		size    uintptr

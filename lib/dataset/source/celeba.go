@@ -197,7 +197,8 @@ func DecodePartition(name string, data []byte) (map[string]int, error) {
 		list[fields[0]] = int(fields[1][0] - '0')
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fileError(listHint, name, "lines", "short ones", "one that is too long (%v)", err)
+		return nil, fileError(listHint, name, "lines",
+			fmt.Sprintf("less than %d bytes each", bufio.MaxScanTokenSize), "a longer one")
 	}
 	return list, nil
 }

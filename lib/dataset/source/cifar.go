@@ -251,7 +251,8 @@ func (l *loader) decodeCIFARArchive(name string, r io.Reader) (train, test *data
 			return nil, nil, fileError(cifarHint, name, "archive",
 				fmt.Sprintf("at most %d bytes uncompressed", maxDecoded), "more")
 		case errors.Is(err, tar.ErrHeader):
-			return nil, nil, fileError(cifarHint, name, "format", "a tar archive", "something else (%v)", err)
+			return nil, nil, fileError(cifarHint, name, "format", "an intact tar archive",
+				"something else, or a damaged one (%v)", err)
 		case err != nil:
 			return nil, nil, damaged(name, err)
 		}

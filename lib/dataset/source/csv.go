@@ -103,8 +103,12 @@ func checkTable(path string) error {
 	if err := present(path, csvHint); err != nil {
 		return err
 	}
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return errors.Join(err, fileError(csvHint, path, "file type", "a CSV file", "something else"))
+	info, err := os.Stat(path)
+	if err != nil {
+		return failure.New(failure.Input, csvHint, "%w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fileError(csvHint, path, "file type", "a CSV file", "something else (%v)", info.Mode().Type())
 	}
 	return nil
 }
@@ -165,7 +169,8 @@ func onlyTable(r io.ReaderAt, size int64, path string) (io.Reader, error) {
 	}
 	content, err := files[0].Open()
 	if err != nil {
-		return nil, fileError("unpack it, and give the file in it", path, "zip file", "a file that can be read", "%v", err)
+		return nil, fileError("unpack it, and give the file in it", path, "zip file", "a file that can be read",
+			"one that cannot (%v)", err)
 	}
 	return content, nil
 }

@@ -163,11 +163,13 @@ func TestCSVRefuses(t *testing.T) {
 	}{
 		"empty":         {"", CSVOptions{}, "it is empty"},
 		"only a header": {"a,b\n", CSVOptions{}, "3 or more"},
-		"missing":       {"a,b\n1,2\n3,\n", CSVOptions{}, `line 3, column b (character 3): the cell is missing ("")`},
-		"NA":            {"a,b\n1,2\nNA,3\n", CSVOptions{}, `line 3, column a (character 1): the cell is missing ("NA")`},
-		"text":          {"a,b\n1,2\n3, x4\n", CSVOptions{}, `line 3, column b (character 3): "x4" is not a number`},
-		"infinite":      {"a,b\n1,2\n3,inf\n", CSVOptions{}, "is not a number"},
-		"huge":          {"a,b\n1,2\n3,1e200\n", CSVOptions{}, "is not a number of at most"},
+		"missing": {"a,b\n1,2\n3,\n", CSVOptions{},
+			`line 3, column b (character 3): the value is missing (the cell is "")`},
+		"NA": {"a,b\n1,2\nNA,3\n", CSVOptions{},
+			`line 3, column a (character 1): the value is missing (the cell is "NA")`},
+		"text":     {"a,b\n1,2\n3, x4\n", CSVOptions{}, `line 3, column b (character 3): "x4" is not a number`},
+		"infinite": {"a,b\n1,2\n3,inf\n", CSVOptions{}, "is not a number"},
+		"huge":     {"a,b\n1,2\n3,1e200\n", CSVOptions{}, "is not a number from -"},
 		"no label": {
 			"a,b\n1,2\n3, \n", CSVOptions{Label: "b"},
 			"line 3, column b (character 3): the label is missing",

@@ -102,7 +102,7 @@ func (t *table) unknown(name string, header []string) error {
 	case slices.ContainsFunc(header, func(h string) bool { return !utf8.ValidString(h) }):
 		hint = encodingHint
 	case len(header) == 1:
-		hint = "give the character that separates the cells with --delimiter"
+		hint = "use --delimiter to name the character that separates the cells"
 	case slices.ContainsFunc(header, isNumber):
 		hint = noHeaderHint
 	}

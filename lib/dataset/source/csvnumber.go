@@ -44,7 +44,7 @@ type openNumber struct {
 func (m *marks) number(cell string, at int, where func() string) (v float64, reason string) {
 	cell = strings.TrimSpace(cell)
 	if isMissing(cell) {
-		return 0, fmt.Sprintf("the cell is missing (%q)", cell)
+		return 0, fmt.Sprintf("the value is missing (the cell is %q)", cell)
 	}
 	var ok bool
 	cell = typeset.Replace(cell)
@@ -58,7 +58,7 @@ func (m *marks) number(cell string, at int, where func() string) (v float64, rea
 		v, ok = m.weigh(cell, comma, at, where)
 	}
 	if !ok || !(math.Abs(v) <= maxMagnitude) {
-		return 0, fmt.Sprintf("%.100q is not a number of at most %g", cell, maxMagnitude)
+		return 0, fmt.Sprintf("%.100q is not a number from -%g to %g", cell, maxMagnitude, maxMagnitude)
 	}
 	return v, ""
 }

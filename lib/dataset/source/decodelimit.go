@@ -44,7 +44,7 @@ func (r *room) take(ctx context.Context, file string, data []byte, rotate bool) 
 		need += 3 * int64(info.W) * int64(info.H)
 	}
 	if need > r.limit {
-		return nil, func() {}, failure.New(failure.Resources, "make the photo smaller, or use a machine with more memory",
+		return nil, func() {}, failure.New(failure.Resources, "make the image smaller, or use a machine with more memory",
 			"image %s: its %dx%d pixels need %d MiB of memory, and %d MiB are available",
 			file, info.W, info.H, need>>20, r.limit>>20)
 	}

@@ -85,7 +85,7 @@ func (c *collection) divided(seed uint64) (splits map[string][]int, rests []stri
 			"every image in one of them", "%d elsewhere, the first is %s", other.N, other.First)
 	}
 	if splits["train"] == nil {
-		return nil, nil, fileError("name the folder of the training images train", c.path, "folders of splits",
+		return nil, nil, fileError("rename the folder of the training images to train", c.path, "folders of splits",
 			"one for training", "only %s", strings.Join(slices.Sorted(maps.Keys(splits)), " and "))
 	}
 	if splits["test"] == nil {

@@ -56,7 +56,7 @@ func sampler(
 		return nil, fmt.Errorf("std %v, expected a number from 0 to %g", std, dataset.MaxCoordinate)
 	}
 	if source != "mixture" && components != nil {
-		return nil, fmt.Errorf("only source mixture takes components")
+		return nil, fmt.Errorf("only the source mixture has components")
 	}
 	switch source {
 	case "8gaussians", "mixture":

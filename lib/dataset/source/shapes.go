@@ -23,7 +23,8 @@ func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream
 			"expected 1 or 3 channels and edges of 4 to %d", channels, size, size, MaxEdge)
 	}
 	if nTrain > MaxShapes || nTest > MaxShapes {
-		return nil, nil, fmt.Errorf("dataset shapes: %d and %d images, expected at most %d", nTrain, nTest, MaxShapes)
+		return nil, nil, fmt.Errorf("dataset shapes: %d training and %d test images, expected at most %d of each",
+			nTrain, nTest, MaxShapes)
 	}
 	return shapes(seed, "train", size, channels, nTrain), shapes(seed, "test", size, channels, nTest), nil
 }
