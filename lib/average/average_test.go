@@ -206,8 +206,8 @@ func TestReconstructRefuses(t *testing.T) {
 		want  Average
 		class failure.Class
 	}{
-		"expected 0.001 to 0.28":                 {good(), Average{0.3, 400}, failure.Usage},
-		"of step 150, only of 100 200 300 400":   {good(), Average{0.07, 150}, failure.Input},
+		"expected 0.001 to 0.28": {good(), Average{0.3, 400}, failure.Usage},
+		"of step 150; those it has are of these steps: 100 200 300 400": {good(), Average{0.07, 150}, failure.Input},
 		"0 snapshots of averages":                {ordinary, Average{0.07, 0}, failure.Input},
 		"std:0.01@400 cannot be reconstructed":   {good(), Average{0.01, 0}, failure.Input},
 		"the relative error of its profile is":   {good(), Average{0.25, 0}, failure.Input},

@@ -144,14 +144,14 @@ func TestHostileFiles(t *testing.T) {
 		{"an empty file", "shorter", nil},
 		{"a header of 2^63", "a header of", append(bytes.Repeat([]byte{0xff}, 8), '{')},
 		{"a truncated header", "truncated", file("{}", 0)[:9]},
-		{"not JSON", "not a safetensors file", file("PK\x03\x04", 0)},
+		{"not JSON", "not a readable safetensors file", file("PK\x03\x04", 0)},
 		{"no tensors", "without tensors", file("{}", 0)},
 		{"a truncated tensor", "truncated", file(one("[2]", "[0,8]"), 7)},
 		{"a shape of another size", "expected 12", file(one("[3]", "[0,8]"), 8)},
 		{"2^80 elements", "too large", file(one("[1099511627776,1099511627776]", "[0,8]"), 8)},
 		{"no elements, and 2^64-1", "too large", file(one("[18446744073709551615,0]", "[0,0]"), 0)},
-		{"a negative dimension", "not a safetensors file", file(one("[-2]", "[0,8]"), 8)},
-		{"a fractional dimension", "not a safetensors file", file(one("[2.5]", "[0,8]"), 8)},
+		{"a negative dimension", "not a readable safetensors file", file(one("[-2]", "[0,8]"), 8)},
+		{"a fractional dimension", "not a readable safetensors file", file(one("[2.5]", "[0,8]"), 8)},
 		{"offsets backwards", "offset", file(one("[2]", "[8,0]"), 8)},
 		{"a gap", "offset", file(one("[1]", "[4,8]"), 8)},
 		{"tensors that overlap", "offset", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},`+
@@ -162,7 +162,7 @@ func TestHostileFiles(t *testing.T) {
 		{"three offsets", "expected dtype", file(one("[2]", "[0,8,8]"), 8)},
 		{"null", "expected dtype", file(`{"a":null}`, 8)},
 		{"a large shape", "truncated", file(one("["+strings.Repeat("1,", maxHeader/2-100)+"1]", "[0,4]"), 0)},
-		{"nested", "not a safetensors file", file(`{"a":`+strings.Repeat("[", maxHeader-100), 0)},
+		{"nested", "not a readable safetensors file", file(`{"a":`+strings.Repeat("[", maxHeader-100), 0)},
 	} {
 		before := allocated()
 		_, err := parse(c.data)
