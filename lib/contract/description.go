@@ -27,7 +27,8 @@ func DecodeDescription(data []byte) (Description, error) {
 		return d, fmt.Errorf("reading a stage's description: %w", err)
 	}
 	if d.Contract != Contract {
-		return d, fmt.Errorf("stage %s has contract version %d; this program has %d", d.Stage, d.Contract, Contract)
+		return d, fmt.Errorf("stage %s has contract version %d, but this program has %d: build both from the same source",
+			d.Stage, d.Contract, Contract)
 	}
 	for i := range d.Params {
 		p := &d.Params[i]

@@ -23,7 +23,8 @@ func (s *s3Store) DeleteUnchanged(
 	ctx context.Context, objects []Info, looked time.Time,
 ) (changed []Info, err error) {
 	if len(objects) > MaxDelete {
-		return nil, &Error{Op: "delete", Store: s.name, Err: fmt.Errorf("%d objects exceed one request", len(objects))}
+		err = fmt.Errorf("%d objects in one request, expected at most %d", len(objects), MaxDelete)
+		return nil, &Error{Op: "delete", Store: s.name, Err: err}
 	}
 	left := objects
 	err = s.retry(ctx, "delete", "", true, func(attempt int) error {

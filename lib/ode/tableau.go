@@ -90,5 +90,5 @@ func Lookup(name string) (*Tableau, error) {
 			return t, nil
 		}
 	}
-	return nil, fmt.Errorf("ode: no method %q (have euler, heun, rk4, rk45)", name)
+	return nil, fmt.Errorf("ode: no method %q (expected euler, heun, rk4 or rk45)", name)
 }

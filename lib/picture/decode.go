@@ -108,7 +108,7 @@ func (i *Info) check() error {
 		return fmt.Errorf("damaged %s image of %dx%d pixels", i.Format, i.W, i.H)
 	}
 	if i.W > MaxPixels/i.H {
-		return failure.New(failure.Input, "make the image smaller", "%s image of %dx%d pixels; at most %d are read",
+		return failure.New(failure.Input, "make the image smaller", "%s image of %dx%d pixels; at most %d pixels are read",
 			i.Format, i.W, i.H, MaxPixels)
 	}
 	return nil

@@ -20,7 +20,7 @@ import (
 type runCmd[P any] struct {
 	Input    inputFlags `help:"Input NAME: sha256:…, ref:name or a path. Give it once per input." placeholder:"NAME=REF"`
 	Earlier  inputFlags `help:"Continue from OUTPUT of a shorter run. Give it once per output." placeholder:"OUTPUT=REF"`
-	Out      string     `help:"Write the outputs and manifest.json to DIR; required without VAPO_STORE." placeholder:"DIR" type:"path"`
+	Out      string     `help:"Save outputs and manifest in DIR; needed without VAPO_STORE." placeholder:"DIR" type:"path"`
 	Manifest string     `help:"Write the manifest to this file." placeholder:"FILE" type:"path"`
 	JSON     bool       `help:"Print the manifest, not a summary, on standard output." name:"json"`
 	Live     string     `help:"Resume from and save to the state of action KEY in the store." placeholder:"KEY"`

@@ -67,7 +67,8 @@ func locateCIFAR(where string) ([]string, error) {
 		return []string{where}, nil
 	}
 	if !info.IsDir() {
-		return nil, fileError(cifarHint, where, "file type", "an archive or a directory", "%v", info.Mode().Type())
+		return nil, fileError(cifarHint, where, "file type", "an archive or a directory",
+			"something else (%v)", info.Mode().Type())
 	}
 	for _, dir := range append([]string{""}, cifarFolders...) {
 		for _, ext := range []string{cifarExt, ""} {

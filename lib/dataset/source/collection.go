@@ -96,7 +96,8 @@ func openCollection(
 			err = c.listArchive(ctx, wanted)
 		}
 	default:
-		err = fileError(imagesHint, path, "file type", "a folder or an archive", "%v", info.Mode().Type())
+		err = fileError(imagesHint, path, "file type", "a folder or an archive", "something else (%v)",
+			info.Mode().Type())
 	}
 	if err == nil && len(c.images) == 0 {
 		err = c.noImages()

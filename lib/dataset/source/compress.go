@@ -194,7 +194,7 @@ func damaged(path string, err error) error {
 		return fileError("decompress it, and compress it with the default settings", path, "compression",
 			"the filters and checks of xz", "others (%v)", err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, xz.ErrBuf):
-		return truncatedError(path, "content", "more bytes", "its end")
+		return truncatedError(path, "content", "more bytes", "the end of the data")
 	case errors.As(err, &coded):
 		return damagedError(path, coded.format+" data", coded.err)
 	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum), errors.Is(err, zip.ErrChecksum),

@@ -107,7 +107,7 @@ func TestPhotoLimits(t *testing.T) {
 		class      failure.Class
 		want, hint string
 	}{
-		{blankJPEG(13_378, 13_378, false), 0, false, failure.Input, "at most 178956970 are read", "smaller"},
+		{blankJPEG(13_378, 13_378, false), 0, false, failure.Input, "at most 178956970 pixels are read", "smaller"},
 		{blankJPEG(13_378, 13_378, false), 0, true, failure.OK, "", ""},
 		{blankJPEG(3000, 2000, false), 10 << 20, true, failure.Resources, "b.jpg: its 3000x2000 pixels need 17", "memory"},
 		{blankJPEG(3000, 2000, true), 20 << 20, false, failure.Resources, "need 28 MiB", "memory"},
