@@ -106,7 +106,11 @@ func (e *missingLayersError) Error() string {
 	if more := len(e.layers) - 6; more > 0 {
 		layers += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("the weights lack %s, which tap %d needs; they serve the taps %v", layers, e.tap, e.served)
+	serve := "they serve no tap"
+	if len(e.served) > 0 {
+		serve = fmt.Sprintf("they serve the taps %v", e.served)
+	}
+	return fmt.Sprintf("the weights lack %s, which tap %d needs; %s", layers, e.tap, serve)
 }
 
 // FailureClass implements failure.Carrier.
@@ -114,7 +118,11 @@ func (e *missingLayersError) FailureClass() failure.Class { return failure.Input
 
 // FailureHint implements failure.Carrier.
 func (e *missingLayersError) FailureHint() string {
-	return "choose another --tap, or get the whole file: eval weights fetch"
+	const fetch = "get the whole file: eval weights fetch"
+	if len(e.served) == 0 {
+		return fetch
+	}
+	return "choose one of these with --tap, or " + fetch
 }
 
 func (n *inception) incomplete(missing []string) *missingLayersError {

@@ -168,13 +168,13 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}},
 	}
 	for want, write := range map[string]func(io.Writer) error{
-		"a PNG image, expected":      text("\x89PNG\r\n\x1a\n, and more of it"),
-		"a Git LFS pointer":          text("version https://git-lfs.github.com/spec/v1"),
-		"it is empty":                text(""),
-		"data.pkl|zip":               text("PK\x03\x04 and more of it"),
-		"not a safetensors file":     text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),
-		"not a readable tensor file": text("ARROW1\x00\x00 and more of it"),
-		"kind potential":             func(w io.Writer) error { return checkpoint.Write(w, potential) },
+		"a PNG image, expected":           text("\x89PNG\r\n\x1a\n, and more of it"),
+		"a Git LFS pointer":               text("version https://git-lfs.github.com/spec/v1"),
+		"it is empty":                     text(""),
+		"data.pkl|zip":                    text("PK\x03\x04 and more of it"),
+		"not a readable safetensors file": text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),
+		"not a readable tensor file":      text("ARROW1\x00\x00 and more of it"),
+		"kind potential":                  func(w io.Writer) error { return checkpoint.Write(w, potential) },
 	} {
 		_, err := OpenWeights(weightsFile(t, "w", write))
 		named := func(s string) bool { return strings.Contains(err.Error(), s) }
