@@ -20,13 +20,13 @@ import (
 type runCmd struct {
 	recipeFlags
 	targets
-	Jobs      int           `help:"Steps to run at once. Stages use all cores; more help small steps." default:"1"`
+	Jobs      int           `help:"Steps to run at once; more than 1 helps if steps are small." default:"1"`
 	Fresh     bool          `help:"Run every step even if it is cached, and warn if the result differs."`
 	KeepGoing bool          `help:"After a failure, continue with the steps that do not need the failed one."`
 	NoWait    bool          `help:"Fail if another run is working on the same step, instead of waiting for its result."`
 	Report    string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
 	Grace     time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
-	Hook      string        `help:"Shell command to run at the end; reads status --json." placeholder:"COMMAND"`
+	Hook      string        `help:"Shell command to run at the end; gets status --json on stdin." placeholder:"COMMAND"`
 
 	DetailedExitcode bool `help:"Exit with 10 instead of 0 if the result of any step was computed, not cached."`
 

@@ -107,7 +107,7 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	job.Log().Info("the table", "rows", l.Train.N+l.Test.N, "columns", len(l.Train.Columns),
+	job.Log().Info("read the table", "rows", l.Train.N+l.Test.N, "columns", len(l.Train.Columns),
 		"delimiter", string(l.Delimiter))
 	for _, w := range l.Warnings {
 		job.Warn("%s", w)

@@ -44,14 +44,14 @@ type params struct {
 	Std        float64         `help:"Noise standard deviation." default:"0.15" only:"source=8gaussians|two-moons|rings"`
 	Seed       uint64          `help:"Seed of drawn sources, and of the order and split of images and csv." default:"0"`
 
-	Size       int    `help:"Output edge." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
-	Crop       int    `help:"Edge of the centre crop." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
-	Resize     string `help:"Filter." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
-	Channels   int    `help:"Channels: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
+	Size       int    `help:"${size}" default:"0" unit:"pixels" min:"0" max:"512" only:"${pictures}"`
+	Crop       int    `help:"${crop}" default:"0" unit:"pixels" min:"0" only:"${photos}"`
+	Resize     string `help:"Filter of the resize." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"${photos}"`
+	Channels   int    `help:"Channels: 3, or 1 for grey; 0: 3." default:"0" only:"${pictures}"`
 	Labels     string `help:"Label: first directory, or none." default:"none" enum:"none,directory" only:"source=images"`
 	Names      string `name:"names-encoding" help:"Encoding of names that are not UTF-8: gbk …" only:"source=images"`
-	ExifRotate bool   `help:"Turn photos upright as their Exif data say." only:"source=images|celeba"`
-	SkipBroken bool   `help:"Leave out images that are broken, transparent or too small." only:"source=images|celeba"`
+	ExifRotate bool   `help:"Turn photos upright as their Exif data say." only:"${photos}"`
+	SkipBroken bool   `help:"Leave out images that are broken, transparent or too small." only:"${photos}"`
 
 	Columns      string  `help:"Columns to read, separated by commas; empty: all but the label." only:"source=csv"`
 	Label        string  `help:"Column with labels; empty: none." only:"source=csv"`
@@ -65,7 +65,12 @@ type params struct {
 
 // Vars are the variables in the tags.
 func (params) Vars() map[string]string {
-	return map[string]string{"sources": strings.Join(source.Names(), ",")}
+	return map[string]string{
+		"sources": strings.Join(source.Names(), ","), "photos": "source=images|celeba",
+		"pictures": "source=images|celeba|shapes",
+		"size":     "Edge of the output images; 0: not resized (celeba: 64, shapes: 32).",
+		"crop":     "Edge of the centre crop; 0: largest square if resized, else no crop (celeba: 140).",
+	}
 }
 
 var spec = stage.Stage[params]{

@@ -90,8 +90,8 @@ type params struct {
 
 	// VarianceEvery is the interval at which the gradient's variance is measured. FieldEvery is the interval at which the
 	// field is compared with the closed form, if the data is from a mixture.
-	VarianceEvery int `help:"Variance interval, or 0." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
-	FieldEvery    int `help:"Field interval; 0: none." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
+	VarianceEvery int `help:"${variance}" default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
+	FieldEvery    int `help:"${field}" default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
 
 	CheckpointEvery int   `help:"Steps between checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64 `help:"Disk space for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
@@ -115,6 +115,9 @@ func (params) Vars() map[string]string {
 		"schedules":  list(homotopy.Names()), "times": list(homotopy.TimeNames()), "weights": list(homotopy.WeightNames()),
 		"presets":   strings.Join(slices.Sorted(maps.Keys(potential.Presets())), ", "),
 		"potential": "model=mlp|unet|wrn",
+		"variance":  "Interval of measurements of the gradient's variance; 0: none.",
+		"field":     "Interval of comparisons of the field with the closed form; 0: none.",
+		"reference": "Training samples with which the samples are compared.",
 	}
 }
 

@@ -168,7 +168,9 @@ func TestDamagedState(t *testing.T) {
 	if code, stderr := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
-	for _, damaged := range []string{"state", "averages-16"} {
+	for damaged, want := range map[string]string{
+		"state": "is damaged; starting over", "averages-16": "the resumable checkpoint cannot be used and is ignored",
+	} {
 		broken := t.TempDir()
 		args := append(args, "--out="+broken)
 		find := func() []string {
@@ -193,7 +195,7 @@ func TestDamagedState(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stderr := attempt(t, args, 0, 0)
-		if code != 0 || strings.Contains(stderr, `"resuming"`) || !strings.Contains(stderr, "starting over") {
+		if code != 0 || strings.Contains(stderr, `"resuming"`) || !strings.Contains(stderr, want) {
 			t.Errorf("damaged %s: exit %d\n%s", damaged, code, stderr)
 		}
 		c1, _ := outputs(t, whole)

@@ -56,7 +56,7 @@ var spec = stage.Stage[params]{
 			Name: "import", Cmd: &importCmd{},
 			Help: "Make a checkpoint from weights trained with PyTorch or another framework.",
 		},
-		{Name: "ema", Help: "Make a checkpoint from an average of the weights, whose length is chosen now.", Cmd: &emaCmd{}},
+		{Name: "ema", Help: "Make a checkpoint from an average of the weights; --std is its length.", Cmd: &emaCmd{}},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
 }

@@ -53,7 +53,7 @@ func (l *Loop) start(ctx context.Context) (int64, error) {
 			l.Job.Log().Info("resuming", "step", step)
 			return step, nil
 		}
-		l.Job.Log().Warn("the resumable checkpoint cannot be used, starting over", "reason", err)
+		l.Job.Log().Warn("the resumable checkpoint cannot be used and is ignored", "reason", err)
 	}
 	if path, ok, err = l.Job.Earlier(ctx, "checkpoint"); err != nil {
 		return 0, err

@@ -27,7 +27,7 @@ type SnapshotParams struct {
 	// A score compares ScoreN samples with the first ScoreReference training samples.
 	SampleSteps    int `help:"Steps from noise to a sample." default:"20" unit:"steps" min:"1" effect:"none"`
 	ScoreN         int `help:"Samples per score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
-	ScoreReference int `help:"Reference samples." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreReference int `help:"${reference}" default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
 	ScoreTap       int `help:"Inception layer, named by its channels, as for eval." default:"2048" effect:"none"`
 }
 
