@@ -79,7 +79,8 @@ func TestVelocityOfNoise(t *testing.T) {
 		p := s.At(time)
 		for k := 2 * i; k < 2*i+2; k++ {
 			want := rate * p.VelocityOf(float64(points[k]), float64(noise[k]))
-			// 1 - s has few digits left at the end of the path, where both terms are multiples of 1/(1-s).
+			// The tolerance grows towards the end of the path. There the float32 variable leaves few digits for 1 - s, and
+			// R2 multiplies the noise by a factor that grows as 1/(1-s).
 			if tolerance := 2e-6 + 1e-7/(1-float64(v)); !(math.Abs(float64(got[k])-want) <= tolerance*(1+math.Abs(want))) {
 				t.Fatalf("at s = %v: velocity %v, want %v", v, got[k], want)
 			}

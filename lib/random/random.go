@@ -15,8 +15,9 @@ import (
 	"math/rand/v2"
 )
 
-// tag separates these keys from other uses of sha256 and names the version of the derivation. It must not change,
-// because every result of vapo depends on the values that this package returns. Golden values in the tests pin them.
+// tag is hashed into every key of a Source. It separates these keys from other uses of sha256 and names the version of
+// their derivation. It must not change, because every result of vapo depends on the values that this package returns.
+// Golden values in the tests pin them.
 const tag = "vapo/draw/1"
 
 // Source is the sequence of random numbers of one (seed, stream, index). Creating it costs one sha256. It is not safe
