@@ -139,7 +139,7 @@ func (p *literal) tuple() ([]int, bool) {
 
 func parseHeader(text string) (*Header, error) {
 	p, h := &literal{text}, &Header{}
-	malformed := errors.New("expected a dictionary of descr, fortran_order and shape")
+	malformed := errors.New("expected a dictionary with the keys descr, fortran_order and shape")
 	if !p.token("{") {
 		return nil, malformed
 	}
