@@ -117,7 +117,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return failure.New(failure.Usage, `use that one: eval "$(pipeline store env)"`, "%w", err)
 	}
 	if errors.Is(err, failure.ErrTerminated) || errors.Is(context.Cause(ctx), failure.ErrTerminated) {
-		return nil // Ctrl-C is the normal way to end serving
+		return nil // Ctrl-C is the normal way to stop serving
 	}
 	return err
 }

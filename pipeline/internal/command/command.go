@@ -54,7 +54,7 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 		},
 	}
 	if len(s.Params) > 0 {
-		return d, recipe.Error(s.Params[0].Pos, "arguments are under run:, variables under env:",
+		return d, recipe.Error(s.Params[0].Pos, "put arguments under run: and environment variables under env:",
 			"step %s: a command has no parameters", s.Name)
 	}
 	if len(c.Run) == 0 || c.Run[0] == "" {

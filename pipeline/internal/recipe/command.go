@@ -36,7 +36,7 @@ func (s *Step) parseCommand(fields []entry) error {
 			continue
 		}
 		if s.Stage != CommandStage {
-			return Error(e.pos, "parameters of a stage are under params:",
+			return Error(e.pos, "put the parameters of a stage under params:",
 				"step %s: the key %s is only for steps of stage: command", s.Name, e.key)
 		}
 		var err error

@@ -136,7 +136,7 @@ func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bo
 		s.say(err)
 		return true, sleep(ctx, 2*time.Second)
 	default:
-		return false, failure.New(failure.Usage, "does the file given with --slurm fit this cluster?", "step %s: %w",
+		return false, failure.New(failure.Usage, "check that the file given with --slurm fits this cluster", "step %s: %w",
 			j.Node.Name(), err)
 	}
 	id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";") // a federation adds its cluster
@@ -223,7 +223,7 @@ func (s *Slurm) queue(ctx context.Context, patient bool) ([]entry, error) {
 			return nil, failure.New(failure.Usage, "run this on a machine from which jobs are submitted", "Slurm: %w", err)
 		}
 		if !patient && !passing(err) {
-			return nil, failure.New(failure.Resources, "does squeue work here?", "Slurm: %w", err)
+			return nil, failure.New(failure.Resources, "check that squeue works on this machine", "Slurm: %w", err)
 		}
 		s.say(err)
 		if err := sleep(ctx, pause.NextBackOff()); err != nil {
