@@ -106,7 +106,7 @@ func (f *Field) At(t *training.Trainer, step int64, h *History) (map[string]floa
 		}
 		e, err := metrics.RelativeRMS(f.grad, at.exact)
 		if err != nil {
-			return nil, fmt.Errorf("field error at t = %v: %w", u, err)
+			return nil, fmt.Errorf("field error at %v of the training variable: %w", u, err)
 		}
 		out[fmt.Sprintf("%.1f", u)] = Round(e, 6)
 	}
