@@ -155,7 +155,7 @@ func TestDecode(t *testing.T) {
 		"zeros":           {make([]byte, 5000), "begins with zeros"},
 		"part of a frame": {files["part.gif"], "first frame has 2x2"},
 		"transparent":     {files["glass.gif"], "transparent"},
-		"huge":            {huge, "65535x65535 pixels; at most 178956970 are read"},
+		"huge":            {huge, "65535x65535 pixels; at most 178956970 pixels are read"},
 		"BMP with RLE":    {rle, "unsupported BMP"},
 	} {
 		im, err := Decode(c.data)
