@@ -158,7 +158,7 @@ func TestForms(t *testing.T) {
 	for _, c := range []struct{ name, samples, reference, network, want string }{
 		{"two networks", features, otherWeights, "", "holds features of classifier-1x16x16-features8"},
 		{"no covariance", samples, crooked, network, "negative eigenvalues"},
-		{"another network", samples, features, writeNetwork(t, t.TempDir(), 9), "8 dimensions, expected 9"},
+		{"another network", samples, features, writeNetwork(t, t.TempDir(), 9), "8 dimensions, expected the 9 of classifier"},
 		{"no network", samples, features, "", "name a feature network"},
 		{"moments alone", moments, train, "", "name a feature network"},
 		{"not an npz", samples, cut, network, "input reference"},
