@@ -222,7 +222,7 @@ func testSlurmFailure(t *testing.T, w *cluster) {
 	w.fails(failure.Bug, []string{"ended as failed and recorded no result", "s.out"}, "run", "other.yaml", "--executor",
 		"slurm", "--slurm", "site")
 	w.write("site", "#SBATCH --partition=nowhere\n")
-	w.fails(failure.Usage, []string{"invalid partition", "does the file given with --slurm fit"}, "run", "other.yaml",
+	w.fails(failure.Usage, []string{"invalid partition", "the file given with --slurm"}, "run", "other.yaml",
 		"--executor", "slurm", "--slurm", "site")
 }
 
