@@ -34,7 +34,7 @@ type Decision struct {
 	Earlier       *artifact.Record // on a miss: longest shorter action with a complete result in the store
 	EarlierLength int64
 
-	env []string // variables for the stage, from the room that the step got
+	env []string // variables for the stage, from the capacity that the step got
 }
 
 // Lacks says what the step asks for beyond what this machine has, or "".

@@ -70,7 +70,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
 				n.Name())
 		}
-		part, err := a.takeRoom(ctx, d, s)
+		part, err := a.takeCapacity(ctx, d, s)
 		if err != nil {
 			return err
 		}
@@ -90,8 +90,8 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	return nil
 }
 
-// takeRoom waits until the machine has room for a step.
-func (a *attempt) takeRoom(ctx context.Context, d *Decision, s *Step) (room, error) {
+// takeCapacity waits until the machine has capacity for a step.
+func (a *attempt) takeCapacity(ctx context.Context, d *Decision, s *Step) (capacity, error) {
 	want := d.Node.Step.Resources
 	if lacks := a.pool.all.lacks(want); lacks != "" {
 		a.Display.StepLog(s, Line{Level: "WARN", Text: lacks + ": it runs with what there is"})

@@ -88,8 +88,8 @@ func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) erro
 	return nil
 }
 
-// find looks for a job in the queue. A job that depends on an earlier attempt at a step that is submitted anew would
-// never start.
+// find looks for a job in the queue. If a step that the job needs is submitted again, the job in the queue does not
+// count: it depends on the earlier attempt at that step and would never start.
 func find(queue []entry, j *runner.Job) bool {
 	if slices.ContainsFunc(j.Needs, func(n *runner.Job) bool { return !n.Found }) {
 		return false

@@ -15,16 +15,16 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// room is what a machine has, or a part of it: cores, bytes of memory, and the names of GPUs as CUDA knows them.
-type room struct {
+// capacity is what a machine has, or a part of it: cores, bytes of memory, and the names of GPUs as CUDA knows them.
+type capacity struct {
 	cores  int
 	memory int64
 	gpus   []string
 }
 
 // machine returns what this process may use. Memory is 0 if it is unknown.
-func machine() room {
-	r := room{cores: runtime.GOMAXPROCS(0), memory: program.MachineMemory()}
+func machine() capacity {
+	r := capacity{cores: runtime.GOMAXPROCS(0), memory: program.MachineMemory()}
 	if visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES"); set {
 		r.gpus = strings.FieldsFunc(visible, func(c rune) bool { return c == ',' || c == ' ' })
 		return r
@@ -37,7 +37,7 @@ func machine() room {
 }
 
 // lacks says what a step asks for beyond what the machine has, or "".
-func (r room) lacks(want recipe.Resources) string {
+func (r capacity) lacks(want recipe.Resources) string {
 	var parts []string
 	add := func(asks, has, of string) {
 		parts = append(parts, fmt.Sprintf("it asks for %s%s, and this machine has %s", asks, of, has))
@@ -54,32 +54,32 @@ func (r room) lacks(want recipe.Resources) string {
 	return strings.Join(parts, "; ")
 }
 
-// part returns the room that a step gets on a machine with room r: what it asks for, or all there is if that is less.
+// part returns the share of a machine's capacity r that a step gets: what it asks for, or all there is if that is less.
 // Which GPUs it gets is not decided here.
-func (r room) part(want recipe.Resources) (cores int, memory int64, gpus int) {
+func (r capacity) part(want recipe.Resources) (cores int, memory int64, gpus int) {
 	return min(want.Cores, r.cores), min(want.Memory, r.memory), min(want.GPUs, len(r.gpus))
 }
 
 // pool gives parts of a machine to steps, so that the steps that run at once fit into it.
 type pool struct {
-	all room
+	all capacity
 
 	mu      sync.Mutex
-	free    room
-	changed chan struct{} // closed and replaced when room becomes free
+	free    capacity
+	changed chan struct{} // closed and replaced when capacity becomes free
 }
 
-func newPool(all room) *pool { return &pool{all: all, free: all, changed: make(chan struct{})} }
+func newPool(all capacity) *pool { return &pool{all: all, free: all, changed: make(chan struct{})} }
 
-// take waits until there is room for a step. A step that asks for more than the machine has waits for all there is.
-// waits is called once if the step has to wait.
-func (p *pool) take(ctx context.Context, want recipe.Resources, waits func()) (room, error) {
+// take waits until enough capacity is free for a step. A step that asks for more than the machine has waits for all
+// there is. waits is called once if the step has to wait.
+func (p *pool) take(ctx context.Context, want recipe.Resources, waits func()) (capacity, error) {
 	cores, memory, gpus := p.all.part(want)
 	for {
 		p.mu.Lock()
 		if cores <= p.free.cores && memory <= p.free.memory && gpus <= len(p.free.gpus) {
-			got := room{cores, memory, slices.Clone(p.free.gpus[:gpus])}
-			p.free = room{p.free.cores - cores, p.free.memory - memory, slices.Clone(p.free.gpus[gpus:])}
+			got := capacity{cores, memory, slices.Clone(p.free.gpus[:gpus])}
+			p.free = capacity{p.free.cores - cores, p.free.memory - memory, slices.Clone(p.free.gpus[gpus:])}
 			p.mu.Unlock()
 			return got, nil
 		}
@@ -92,22 +92,22 @@ func (p *pool) take(ctx context.Context, want recipe.Resources, waits func()) (r
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return room{}, context.Cause(ctx)
+			return capacity{}, context.Cause(ctx)
 		}
 	}
 }
 
-func (p *pool) giveBack(r room) {
+func (p *pool) giveBack(r capacity) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = room{p.free.cores + r.cores, p.free.memory + r.memory, append(p.free.gpus, r.gpus...)}
+	p.free = capacity{p.free.cores + r.cores, p.free.memory + r.memory, append(p.free.gpus, r.gpus...)}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// env returns the variables that keep a stage within its room. The results of stages have the same bits for any number
+// env returns the variables that keep a stage within its share. The results of stages have the same bits for any number
 // of threads. A step that asks for no cores or GPUs gets no variables, and so may use all.
-func (r room) env() []string {
+func (r capacity) env() []string {
 	var env []string
 	if r.cores > 0 {
 		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", r.cores))

@@ -12,8 +12,8 @@ import (
 // TestPool checks that steps get disjoint parts of a machine and wait if too little is free, and that a step that asks
 // for more than the machine has gets all of it.
 func TestPool(t *testing.T) {
-	p := newPool(room{cores: 4, memory: 100, gpus: []string{"3", "5"}})
-	take := func(want recipe.Resources) (room, error) {
+	p := newPool(capacity{cores: 4, memory: 100, gpus: []string{"3", "5"}})
+	take := func(want recipe.Resources) (capacity, error) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		full := errors.New("full")
 		return p.take(ctx, want, func() { cancel(full) })
@@ -34,7 +34,7 @@ func TestPool(t *testing.T) {
 	if c, err := take(recipe.Resources{}); err != nil || len(c.env()) > 0 {
 		t.Errorf("a step that asks for nothing: %v, %v", c.env(), err)
 	}
-	got := make(chan room)
+	got := make(chan capacity)
 	waiting := make(chan struct{})
 	go func() {
 		all, _ := p.take(t.Context(), recipe.Resources{Cores: 9, Memory: 1000}, func() { close(waiting) })
@@ -49,7 +49,7 @@ func TestPool(t *testing.T) {
 }
 
 func TestLacks(t *testing.T) {
-	r := room{cores: 2, memory: 4e9}
+	r := capacity{cores: 2, memory: 4e9}
 	if got := r.lacks(recipe.Resources{Cores: 2, Memory: 4e9}); got != "" {
 		t.Error(got)
 	}
@@ -58,7 +58,7 @@ func TestLacks(t *testing.T) {
 	if got := r.lacks(recipe.Resources{Cores: 3, Memory: 8e9, GPUs: 1}); got != want {
 		t.Error(got)
 	}
-	if got := (room{cores: 1}).lacks(recipe.Resources{Memory: 8e9}); got != "" {
+	if got := (capacity{cores: 1}).lacks(recipe.Resources{Memory: 8e9}); got != "" {
 		t.Errorf("the memory is unknown, but %s", got)
 	}
 }
