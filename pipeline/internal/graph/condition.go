@@ -9,7 +9,7 @@ import (
 )
 
 // condition checks the terms of the step's condition: each must name a parameter, or the score of a step that has one.
-// The step then needs the steps whose scores it compares.
+// It adds the steps whose scores are compared to n.Needs.
 func (n *Node) condition(r *recipe.Recipe, nodes []*Node) error {
 	for _, term := range n.Step.When {
 		for _, name := range term.Steps {
@@ -30,7 +30,7 @@ func (n *Node) condition(r *recipe.Recipe, nodes []*Node) error {
 	return nil
 }
 
-// term checks one comparison with a value of another step or, for a parameter, of the step itself.
+// term checks one comparison. of is the step whose score or parameter is compared.
 func (n *Node) term(term recipe.Term, of *Node) error {
 	d := of.Stage.Description
 	_, isText := term.Const.(string)
@@ -56,13 +56,13 @@ func (n *Node) term(term recipe.Term, of *Node) error {
 			"step %s: when: step %s (stage %s) has no parameter %s", n.Name(), of.Name(), d.Stage, term.Name)
 	}
 	if number := p.Type == "int" || p.Type == "float"; number == isText || !number && p.Type != "string" {
-		return recipe.Error(term.Pos, "numbers compare with numbers, and text in quotes with text",
+		return recipe.Error(term.Pos, "compare int and float parameters with numbers, and string parameters with quoted text",
 			"step %s: when: parameter %s is of type %s", n.Name(), p.Name, p.Type)
 	}
 	return nil
 }
 
-// Score returns the output that holds the score of a stage; ok is false if it has none.
+// Score returns the output that holds the score of a stage; ok is false if the stage has none.
 func Score(d contract.Description) (p contract.Port, ok bool) {
 	i := slices.IndexFunc(d.Outputs, func(p contract.Port) bool { return p.Score && p.Media == contract.MediaJSON })
 	if i < 0 {

@@ -70,8 +70,8 @@ func (g *Graph) Instances(step string) int {
 
 // Build connects and checks the steps of a recipe. It applies one kind of check to all steps before the next kind. The
 // error is the first one, in file order, of the first kind of check that fails. If there are targets, the graph has
-// only these steps and those that they need. The last check is that of the stages themselves, which fails for files
-// that are missing here. It is therefore limited to the steps of the graph and those that their conditions mention.
+// only these steps and those that they need. The stage programs check last. They fail if a file that a parameter names
+// is missing, so this check is limited to the steps of the graph and those that their conditions mention.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ...string) (*Graph, error) {
 	steps, err := r.Expand()
 	if err != nil {
@@ -237,7 +237,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 			"step %s: input %s cannot come from %q", n.Name(), in.Name, in.From)
 	}
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
-	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // a file such as data.arrow
+	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // data.arrow may be a file as well as STEP.OUTPUT
 		return Source{artifact.Reference{Path: path}, in.Pos}, nil
 	}
 	if i < 0 {
@@ -257,7 +257,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 	return Source{ref, in.Pos}, nil
 }
 
-// located returns the path of a file that is written as path at pos.
+// located resolves path, which is written at pos. The result is absolute or relative to the working directory.
 func located(r *recipe.Recipe, pos recipe.Pos, path string) string {
 	if filepath.IsAbs(path) {
 		return path

@@ -8,7 +8,7 @@ import (
 )
 
 // selected returns the targets and all nodes that they need, directly or through others, in the order of nodes. Without
-// targets, it returns all nodes. A target is the name of an instance, or that of a step, for all its instances.
+// targets, it returns all nodes. A target names one instance, or a step and with it all instances of the step.
 func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	if len(targets) == 0 {
 		return nodes, nil

@@ -7,25 +7,25 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// CommandStage is the stage of a step that runs a program of the user's.
+// CommandStage is what a recipe gives as the stage of a step that runs the user's own program.
 const CommandStage = "command"
 
-// Command is what a step of stage command runs. Package command checks it.
+// Command is the part of a step of stage command that describes the program to run. Package command checks it.
 type Command struct {
 	Run     []string // the program and its arguments
 	Env     []Named
 	Outputs []Named // values are paths in the directory in which the program runs
-	Version string  // stands for the program in the key; "": its digest does
-	Pos     Pos     // of the program
+	Version string  // identifies the program in the key; "": the program's digest identifies it
+	Pos     Pos     // of the list Run
 }
 
-// Named is a named text. Pos is the position of the value.
+// Named is a name with a value. Pos is the position of the value.
 type Named struct {
 	Name, Value string
 	Pos         Pos
 }
 
-// commandKeys are the keys of a step that only the stage command has.
+// commandKeys are the keys that only steps of stage command may have.
 var commandKeys = []string{"run", "outputs", "env", "version"}
 
 // parseCommand reads the keys of a step that describe a command.
@@ -63,7 +63,7 @@ func (s *Step) parseCommand(fields []entry) error {
 	return nil
 }
 
-// words reads a list of texts and numbers.
+// words reads a list whose elements word accepts.
 func (n node) words() ([]string, error) {
 	list, ok := n.ast.(*ast.SequenceNode)
 	if !ok {
@@ -80,7 +80,7 @@ func (n node) words() ([]string, error) {
 	return words, nil
 }
 
-// named reads a mapping of names to texts and numbers.
+// named reads a mapping whose values word accepts.
 func (n node) named(what string) ([]Named, error) {
 	entries, err := n.mapping(what)
 	if err != nil {
@@ -97,7 +97,7 @@ func (n node) named(what string) ([]Named, error) {
 	return out, nil
 }
 
-// word returns a scalar as it is written.
+// word returns the text of a string, number or boolean. It rejects lists and mappings.
 func (n node) word(what string) (string, error) {
 	switch v := n.ast.(type) {
 	case *ast.StringNode:

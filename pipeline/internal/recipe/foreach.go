@@ -29,7 +29,8 @@ type axis struct {
 // Binding is a parameter of an instance with its value as written, such as learning-rate and 0.001.
 type Binding struct{ Name, Value string }
 
-// Term is a comparison of a condition, with the steps whose values it compares: one, or all instances of a step.
+// Term is one comparison of a condition. Expand sets Steps to the steps whose values are compared: a single step, or
+// all instances of a step.
 type Term struct {
 	condition.Comparison
 	Steps []string
@@ -37,7 +38,7 @@ type Term struct {
 }
 
 const (
-	maxInstances = 1000 // of a step; more are usually a mistake
+	maxInstances = 1000 // instances of one step; more are usually a mistake
 	maxInstance  = 150  // bytes in the name of an instance, which becomes the name of a file
 )
 
@@ -85,7 +86,6 @@ func (n node) foreach() (*Foreach, error) {
 	return f, nil
 }
 
-// when reads a condition.
 func (n node) when() ([]Term, error) {
 	text, err := n.text("when")
 	if err != nil {
@@ -113,8 +113,8 @@ func (n node) when() ([]Term, error) {
 	return terms, nil
 }
 
-// Expand returns the steps with each step that has a foreach replaced by its instances. Inputs and conditions of the
-// result name instances.
+// Expand returns the steps of the recipe, but replaces each step that has a foreach by its instances. The inputs and
+// conditions of the returned steps refer to instances.
 func (r *Recipe) Expand() ([]*Step, error) {
 	instances := map[string][][]Binding{} // of steps with a foreach
 	for _, s := range r.Steps {
@@ -146,14 +146,16 @@ func (r *Recipe) Expand() ([]*Step, error) {
 	return out, nil
 }
 
-// instances returns the bindings of every instance of a step. seen lists the steps whose foreach led here.
+// instances returns the bindings of every instance of a step. seen lists the steps whose foreach led to s; if s is
+// among them, the references form a cycle.
 func (r *Recipe) instances(s *Step, seen []string) ([][]Binding, error) {
 	f := s.Foreach
 	switch {
 	case f == nil:
 		return nil, nil
 	case slices.Contains(seen, s.Name):
-		return nil, Error(f.Pos, "", "foreach of step %s leads back to itself", s.Name)
+		return nil, Error(f.Pos, "give one of these steps values, for example foreach: {seed: [0, 1, 2]}",
+			"foreach of step %s leads back to itself", s.Name)
 	case f.Of != "":
 		of, ok := r.Step(f.Of)
 		if !ok {
@@ -209,7 +211,8 @@ func Label(bindings []Binding) string {
 
 var allInstances = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.\*\.([A-Za-z0-9_-]+)$`)
 
-// instance returns the instance of a step with the given bindings; a step without a foreach has one without bindings.
+// instance returns the instance of a step with the given bindings. A step without a foreach has a single instance,
+// which has no bindings.
 func (s *Step) instance(bindings []Binding, instances map[string][][]Binding) (*Step, error) {
 	out := *s
 	out.Name, out.Base = instanceName(s.Name, bindings), s.Name
@@ -251,8 +254,8 @@ func (s *Step) instance(bindings []Binding, instances map[string][][]Binding) (*
 	return &out, nil
 }
 
-// connect returns the inputs of an instance that an input in the file stands for: a single one or, for STEP.*.OUTPUT,
-// one for each instance of STEP.
+// connect turns an input as written in the file into the inputs of an instance: a single input or, for STEP.*.OUTPUT,
+// one input for each instance of STEP.
 func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Binding) ([]Input, error) {
 	if m := allInstances.FindStringSubmatch(in.From); m != nil {
 		of := instances[m[1]]
@@ -261,7 +264,7 @@ func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Bi
 			return nil, Error(in.Pos, "an input from one step is STEP.OUTPUT",
 				"step %s: input %s: there is no step %s with a foreach", s.Name, in.Name, m[1])
 		case s.Command == nil:
-			return nil, Error(in.Pos, "a step of stage: command can collect outputs",
+			return nil, Error(in.Pos, "only a step of stage: command can collect outputs; other steps need a foreach",
 				"step %s: input %s takes one artifact, but %s stands for %d", s.Name, in.Name, in.From, len(of))
 		}
 		var list []Input
@@ -273,7 +276,7 @@ func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Bi
 		return list, nil
 	}
 	ref, err := artifact.ParseReference(in.From)
-	if err != nil || instances[ref.Step] == nil { // package graph reports the error
+	if err != nil || instances[ref.Step] == nil { // package graph reports err
 		return []Input{in}, nil
 	}
 	if err := s.same(in.Pos, ref.Step, ref.Output, bindings, instances); err != nil {
@@ -283,7 +286,8 @@ func (s *Step) connect(in Input, bindings []Binding, instances map[string][][]Bi
 	return []Input{in}, nil
 }
 
-// same checks that a step has the same instances as another step, so that each instance has a counterpart there.
+// same checks that both steps have the same instances, so that each instance of s has a counterpart among those of
+// other.
 func (s *Step) same(pos Pos, other, name string, bindings []Binding, instances map[string][][]Binding) error {
 	mine, theirs := instances[s.Name], instances[other]
 	if len(bindings) > 0 && slices.EqualFunc(mine, theirs, slices.Equal[[]Binding]) {

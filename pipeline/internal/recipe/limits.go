@@ -22,7 +22,7 @@ type Resources struct {
 	GPUs   int
 }
 
-// maxRetries limits Retries.Limit, because a failure that lasts this long is not temporary.
+// maxRetries limits Retries.Limit, because a failure that repeats this often is not temporary.
 const maxRetries = 100
 
 // defaultBackoff is long enough for a store or a machine to come back, and short compared with a training.
@@ -112,7 +112,7 @@ func (n node) scalar() string {
 	return n.argument()
 }
 
-// shown returns the value as a message shows it.
+// shown returns the value for a message.
 func (n node) shown() string {
 	if text := n.scalar(); text != "" {
 		return text

@@ -20,10 +20,10 @@ import (
 // time that parsing a malicious file can take.
 const maxSize = 256 << 10
 
-// Pos is a place in a recipe, or in a --set argument.
+// Pos is a place in a recipe, or a --set or --input argument.
 type Pos struct {
-	File         string
-	Line, Column int // counted from 1; 0 if the place has no lines
+	File         string // path of the recipe, or the flag and its argument
+	Line, Column int    // counted from 1; 0 if Pos is a whole file or an argument
 }
 
 func (p Pos) String() string {
@@ -36,10 +36,10 @@ func (p Pos) String() string {
 // Recipe is a parsed recipe file.
 type Recipe struct {
 	Name, About string
-	Path        string // path of the file, as given
-	Source      []byte // the content of the file
-	Sets        []string
-	Steps       []*Step // in the order of the file
+	Path        string   // path of the file, as given
+	Source      []byte   // the content of the file
+	Sets        []string // arguments that changed the recipe; those of --input begin with the flag
+	Steps       []*Step  // in the order of the file
 }
 
 // Step is one step of a recipe.
@@ -52,9 +52,9 @@ type Step struct {
 	Retries     Retries
 	Resources   Resources
 	Command     *Command // nil unless the stage is CommandStage
-	Foreach     *Foreach // nil: the step has no instances
+	Foreach     *Foreach // nil: the step stands only for itself
 	When        []Term   // all must hold, or the step is skipped
-	Base        string   // after Expand: the name in the file
+	Base        string   // after Expand: the name of the step in the file
 }
 
 // Input is a named input of a step, with its origin.
@@ -62,9 +62,9 @@ type Input struct {
 	Name, From string
 	Pos        Pos // position of From
 
-	// After Expand: an input from all instances of a step is one input for each, named LIST[LABEL].
-	List     string // its name in the file; "": the input is a single one
-	Bindings []Binding
+	// Expand replaces an input from all instances of a step (STEP.*.OUTPUT) by one input for each, named LIST[LABEL].
+	List     string    // the name in the file; "": the input takes one output or file
+	Bindings []Binding // of the instance that the input comes from
 }
 
 // Param is a parameter as written in the recipe. Value is a string, bool, int64, uint64, float64, nil, []any or
@@ -74,7 +74,7 @@ type Param struct {
 	Name  string
 	Value any
 	Text  string
-	Pos   Pos // position of Name
+	Pos   Pos // position of Name; in a foreach, of the value
 }
 
 // Base returns the base directory of relative paths that are written at pos: the recipe's directory for a place in the
@@ -263,7 +263,7 @@ func (r *Recipe) StepNames() []string {
 }
 
 // Set applies one --set argument of the form step.param=value. The value is YAML; null removes the parameter from the
-// recipe, so that it has its default.
+// recipe, so that its default applies.
 func (r *Recipe) Set(arg string) error {
 	s, param, text, pos, err := r.target("--set", arg, "step.param=value", "potential.steps=2000")
 	if err != nil {

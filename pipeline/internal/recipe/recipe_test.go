@@ -69,7 +69,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestForms checks that a byte order mark and a %YAML line are accepted, and how a command line would give values.
+// TestForms checks that Parse accepts a byte order mark and a %YAML line, and that Param.Text is the value as a command
+// line would give it.
 func TestForms(t *testing.T) {
 	const text = "name: x\nsteps: {a: {stage: s, params: {p: %s}}}"
 	for _, start := range []string{"\ufeff", "%YAML 1.2\n---\n", "\ufeff%YAML 1.1\n---\n"} {
@@ -239,7 +240,8 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that any bytes give either a recipe or an error that begins with a position.
+// FuzzParse checks that any bytes give either a recipe or a usage error that begins with a position, and likewise for
+// the expansion of the recipe.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("name: x\nsteps:\n  a: {stage: s, foreach: {p: [1, x], q: [1e3]}, timeout: 1h, retries: {limit: 2}}\n" +
@@ -253,7 +255,7 @@ func FuzzParse(f *testing.F) {
 		r, err := Parse(data, "r")
 		if err != nil {
 			if failure.ClassOf(err) != failure.Usage || !strings.HasPrefix(err.Error(), "r") {
-				t.Fatalf("unplaced error: %v", err)
+				t.Fatalf("not a usage error that begins with a position: %v", err)
 			}
 			return
 		}
@@ -270,7 +272,7 @@ func FuzzParse(f *testing.F) {
 		steps, err := r.Expand()
 		if err != nil {
 			if failure.ClassOf(err) != failure.Usage || !strings.HasPrefix(err.Error(), "r:") {
-				t.Fatalf("unplaced error: %v", err)
+				t.Fatalf("not a usage error that begins with a position: %v", err)
 			}
 			return
 		}

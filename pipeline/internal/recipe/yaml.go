@@ -41,7 +41,7 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	if deep(data) {
 		return n, Error(at, "", "nested too deeply")
 	}
-	if bytes.IndexByte(data, 0) >= 0 { // UTF-16 text, or no text at all
+	if bytes.IndexByte(data, 0) >= 0 { // UTF-16 text or a binary file
 		return n, Error(at, "save it as UTF-8", "not a text file in UTF-8")
 	}
 	f, err := parser.ParseBytes(bytes.TrimPrefix(data, []byte("\ufeff")), 0) // a byte order mark is not content
@@ -131,11 +131,11 @@ func (n node) mapping(what string, known ...string) ([]entry, error) {
 		pos := position(n.pos.File, mv.Key.GetToken())
 		key, ok := mv.Key.(*ast.StringNode)
 		if !ok {
-			return nil, Error(pos, "anchors, merges and keys that are not text are not part of a recipe",
+			return nil, Error(pos, "a key must be plain text; recipes have no anchors or merges",
 				"%q cannot be a key of %s", mv.Key.String(), what)
 		}
 		if len(known) > 0 && !slices.Contains(known, key.Value) {
-			return nil, Error(pos, Suggest(key.Value, known, "the keys here are"), "unknown key %s in %s", key.Value, what)
+			return nil, Error(pos, Suggest(key.Value, known, "the possible keys are"), "unknown key %s in %s", key.Value, what)
 		}
 		if slices.ContainsFunc(out, func(e entry) bool { return e.key == key.Value }) {
 			return nil, Error(pos, "", "key %s occurs twice in %s", key.Value, what)
