@@ -15,7 +15,7 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// capacity is what a machine has, or a part of it: cores, bytes of memory, and the names of GPUs as CUDA knows them.
+// capacity is what a machine has, or a part of it: cores, bytes of memory, and GPUs as CUDA_VISIBLE_DEVICES names them.
 type capacity struct {
 	cores  int
 	memory int64
@@ -36,7 +36,7 @@ func machine() capacity {
 	return r
 }
 
-// lacks says what a step asks for beyond what the machine has, or "".
+// lacks describes what a step asks for and the machine does not have. It returns "" if the machine has everything.
 func (r capacity) lacks(want recipe.Resources) string {
 	var parts []string
 	add := func(asks, has, of string) {
@@ -54,8 +54,8 @@ func (r capacity) lacks(want recipe.Resources) string {
 	return strings.Join(parts, "; ")
 }
 
-// part returns the share of a machine's capacity r that a step gets: what it asks for, or all there is if that is less.
-// Which GPUs it gets is not decided here.
+// part returns how much of the capacity r a step gets: what the step asks for, or all of r if that is less. take
+// decides which GPUs the step gets.
 func (r capacity) part(want recipe.Resources) (cores int, memory int64, gpus int) {
 	return min(want.Cores, r.cores), min(want.Memory, r.memory), min(want.GPUs, len(r.gpus))
 }
@@ -72,7 +72,7 @@ type pool struct {
 func newPool(all capacity) *pool { return &pool{all: all, free: all, changed: make(chan struct{})} }
 
 // take waits until enough capacity is free for a step. A step that asks for more than the machine has waits for all
-// there is. waits is called once if the step has to wait.
+// that the machine has. If the step has to wait, take calls waits once.
 func (p *pool) take(ctx context.Context, want recipe.Resources, waits func()) (capacity, error) {
 	cores, memory, gpus := p.all.part(want)
 	for {
@@ -105,8 +105,9 @@ func (p *pool) giveBack(r capacity) {
 	p.changed = make(chan struct{})
 }
 
-// env returns the variables that keep a stage within its share. The results of stages have the same bits for any number
-// of threads. A step that asks for no cores or GPUs gets no variables, and so may use all.
+// env returns the variables that limit a stage to its share of cores and GPUs. A step that asks for no cores gets no
+// variable for them and may use all; the same holds for GPUs. The number of threads is not part of a step's key,
+// because the results have the same bits for any number.
 func (r capacity) env() []string {
 	var env []string
 	if r.cores > 0 {

@@ -24,7 +24,7 @@ func TestPool(t *testing.T) {
 	}
 	for _, want := range []recipe.Resources{{Cores: 2}, {GPUs: 2}, {Cores: 9}} {
 		if got, err := take(want); err == nil {
-			t.Errorf("%+v fits beside the first step: %+v", want, got)
+			t.Errorf("a step that asks for %+v did not wait for the first step, and got %+v", want, got)
 		}
 	}
 	b, err := take(recipe.Resources{Memory: 100, GPUs: 1})
@@ -44,7 +44,7 @@ func TestPool(t *testing.T) {
 	p.giveBack(a)
 	p.giveBack(b)
 	if all := <-got; all.cores != 4 || all.memory != 100 || len(all.gpus) > 0 {
-		t.Errorf("got %+v of the whole machine", all)
+		t.Errorf("a step that asks for more than the machine has got %+v", all)
 	}
 }
 
@@ -59,6 +59,6 @@ func TestLacks(t *testing.T) {
 		t.Error(got)
 	}
 	if got := (capacity{cores: 1}).lacks(recipe.Resources{Memory: 8e9}); got != "" {
-		t.Errorf("the memory is unknown, but %s", got)
+		t.Errorf("the memory of the machine is unknown, but lacks returned %q", got)
 	}
 }

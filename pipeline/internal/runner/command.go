@@ -11,7 +11,8 @@ import (
 	"vapo/pipeline/internal/command"
 )
 
-// execution is a process that carries out a step, and what turns its success into a result.
+// execution is a process that carries out a step. run starts the process and waits for it; finish reads its result
+// after a success.
 type execution struct {
 	cmd    *exec.Cmd
 	run    func(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error

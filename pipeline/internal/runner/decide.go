@@ -27,17 +27,17 @@ type Decision struct {
 	Wait   []string           // steps whose outputs are not known yet
 
 	Skip    string // why the step will not run; the other fields but Node are then empty
-	Unknown string // a comparison of the step's condition that needs a score that does not exist yet
+	Unknown string // a comparison in the step's condition whose score does not exist yet; "" if there is none
 
 	Series        string           // key shared by actions that differ only in length; "" if the stage has no series
-	Length        int64            // length of this action
+	Length        int64            // length of this action, for example its training steps
 	Earlier       *artifact.Record // on a miss: longest shorter action with a complete result in the store
 	EarlierLength int64
 
 	env []string // variables for the stage, from the capacity that the step got
 }
 
-// Lacks says what the step asks for beyond what this machine has, or "".
+// Lacks describes what the step asks for and this machine does not have. It returns "" if the machine has everything.
 func (d *Decision) Lacks() string { return machine().lacks(d.Node.Step.Resources) }
 
 // Continues describes the shorter action from which a step without a cached result will continue. It returns "" if
@@ -139,7 +139,8 @@ func (r *Runner) checkReferences(ctx context.Context, g *graph.Graph) error {
 	return nil
 }
 
-// lookUp makes the decision a hit if the store has the action's record and every output.
+// lookUp makes the decision a hit if the store has the action's record and every output. Otherwise it sets d.Reason,
+// unless there is no record.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {

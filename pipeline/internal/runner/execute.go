@@ -46,7 +46,8 @@ func asFailure(step, stageName string, err error) *Failure {
 	return &Failure{Step: step, Stage: stageName, Code: failure.ClassOf(err), Text: text, Advice: failure.HintOf(err)}
 }
 
-// ExitText returns an exit code with the name of its class. The exit codes of commands are their own.
+// ExitText returns an exit code with the name of its class. A command may exit with a code that is not in our table;
+// the text is then only the code.
 func ExitText(stage string, code failure.Class) string {
 	if stage == recipe.CommandStage && code.String() == failure.Bug.String() {
 		return fmt.Sprintf("exit code %d", code)
@@ -150,7 +151,7 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	return &executed{m, raw}, nil
 }
 
-// failed returns the Failure of a stage that ended with err.
+// failed returns the Failure of a stage or command that ended with err.
 func (a *attempt) failed(
 	ctx context.Context, d *Decision, s *Step, err error, lines *lineReader, logPath string,
 ) error {
@@ -170,14 +171,14 @@ func (a *attempt) failed(
 	case errors.Is(context.Cause(ctx), errTimeout):
 		f.Code = failure.Timeout
 		f.Text = "stopped after its timeout of " + program.Duration(d.Node.Step.Timeout.Seconds())
-		f.Advice = "raise the timeout of this step in the recipe; the same command resumes from the state it saved, if any"
+		f.Advice = "raise the timeout of this step in the recipe, and run it again; the step resumes from its saved state, if any"
 	case ctx.Err() != nil:
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
 	case bySignal:
 		f.Code = failure.Class(code)
 		f.Text = fmt.Sprintf("%s was killed by signal %d (%v)", what, code-128, syscall.Signal(code-128))
 		if code-128 == int(syscall.SIGKILL) {
-			f.Advice = "if it was not killed on purpose, memory ran out (see dmesg); run the same command again to resume"
+			f.Advice = "if nobody killed it, memory probably ran out (see dmesg); run the same command again to resume"
 		}
 	case d.Node.Step.Command != nil:
 		f.Code, f.Text = failure.Class(code), fmt.Sprintf("%s ended with exit code %d", what, code)

@@ -10,8 +10,8 @@ type Near struct {
 }
 
 // Nearest returns the earlier action of the same stage that differs from a in the fewest fields. runs are newest first.
-// If several actions differ in equally few fields, it prefers an action of the same step and recipe, and then the
-// newest.
+// If several actions differ in equally few fields, it prefers those of the same step, then those of the same recipe,
+// and then the newest.
 func Nearest(runs []*Run, recipeName, step string, a cachekey.Action) *Near {
 	var best *Near
 	bestScore := 0
@@ -40,5 +40,5 @@ func Nearest(runs []*Run, recipeName, step string, a cachekey.Action) *Near {
 	return best
 }
 
-// Unmade reports whether the only difference is that an input does not exist yet.
+// Unmade reports whether d is an input that differs only because it does not exist yet.
 func Unmade(d cachekey.FieldDiff) bool { return d.Is == pendingDigest }

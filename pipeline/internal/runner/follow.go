@@ -20,7 +20,7 @@ const (
 )
 
 // settle is how long a run waits for the record of a job that has ended, because shared file systems show new files
-// late.
+// late. It also limits the calls that cancel jobs or delete credentials at the end of a run.
 const settle = 10 * time.Second
 
 // followed is a job that a run waits for.
@@ -28,16 +28,16 @@ type followed struct {
 	*Job
 	step   *Step
 	lines  *lineReader
-	read   int64     // bytes of the log that lines has
+	read   int64     // bytes of the log that lines has received
 	text   string    // the latest state in the queue that was shown
 	seen   sighting  // the latest record that was shown
-	gone   time.Time // when the batch system was first seen without the job
-	missed int       // how often it has been seen so since then
-	ending JobState  // what the batch system said then
-	over   bool
+	gone   time.Time // when the batch system first reported that the job had ended, or did not know it; else zero
+	missed int       // how often the batch system has reported that since gone
+	ending JobState  // the final state that the batch system reported, if it did
+	over   bool      // the step has its final state
 }
 
-// sighting is the part of a record that tells whether it has changed.
+// sighting is the part of a record whose changes are shown.
 type sighting struct {
 	state, reason string
 	place         Placement
@@ -99,7 +99,7 @@ func (a *attempt) schedule(ctx context.Context) error {
 	return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
 }
 
-// leave ends a run whose jobs go on.
+// leave ends the run but not its jobs.
 func (a *attempt) leave(jobs []*followed) {
 	a.detached = true
 	var left []*Job
@@ -152,7 +152,7 @@ func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
 			pause = min(pause+pause/2, askLast)
 			ask = time.Now().Add(pause)
 			if slices.ContainsFunc(jobs, func(f *followed) bool { return !f.over && f.missed == 1 }) {
-				ask = time.Now().Add(min(pause, settle)) // ask again before giving up a job
+				ask = time.Now().Add(min(pause, settle)) // ask again before giving up on a job
 			}
 		}
 		select {
@@ -169,7 +169,7 @@ func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
 	return nil
 }
 
-// compare takes over what the batch system says about the jobs.
+// compare updates the jobs with the states that the batch system reports.
 func (a *attempt) compare(jobs []*followed, states map[string]JobState) {
 	for _, f := range jobs {
 		state, known := states[f.ID]
@@ -191,7 +191,7 @@ func (a *attempt) compare(jobs []*followed, states map[string]JobState) {
 	}
 }
 
-// queued shows that a job is in the queue, if the batch system's words for its state have changed.
+// queued shows that a job is in the queue. It does nothing if the text is the one that was shown last.
 func (a *attempt) queued(f *followed, text string) {
 	if f.text == text {
 		return
@@ -234,6 +234,6 @@ func (a *attempt) cancel(ctx context.Context, jobs []*Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
 	defer cancel()
 	if err := a.opt.Scheduler.Cancel(ctx, own); err != nil {
-		a.warn(fmt.Sprintf("cancelling the jobs: %v", err))
+		a.warn(fmt.Sprintf("the jobs could not be cancelled: %v", err))
 	}
 }

@@ -17,7 +17,7 @@ func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 	rec, began := f.record()
 	gone := f.missed > 1 && time.Since(f.gone) > settle
 	ended := rec != nil && slices.Contains([]string{Done, Cached, Failed, Skipped}, rec.State)
-	if !ended && gone { // the store knows better than the files
+	if !ended && gone { // the job left no final record, but the store may have its result
 		return a.lost(ctx, f, rec)
 	}
 	if rec == nil {
@@ -49,7 +49,7 @@ func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 	return failed, nil
 }
 
-// running shows a job that has started, that waits inside for another run, or that was stopped and will be restarted.
+// running shows a job that has started, whose step waits for another run, or that was stopped and will be restarted.
 func (a *attempt) running(ctx context.Context, f *followed, rec *Step) {
 	a.mu.Lock()
 	s := f.step
@@ -69,13 +69,14 @@ func (a *attempt) running(ctx context.Context, f *followed, rec *Step) {
 		a.Display.StepStarted(s)
 	case rec.State == Waiting:
 		a.Display.StepWaiting(s)
-	case rec.State == Terminated: // ahead of its time limit, or by somebody
+	case rec.State == Terminated: // shortly before its time limit, by a preemption or by scancel
 		a.queued(f, "stopped; its state is saved")
 	}
 	_ = a.save(ctx) // a failure is only a warning
 }
 
-// lost ends a step whose job has ended without a final record. The job may have made the result all the same.
+// lost ends a step whose job has ended without a final record. The job may still have published the result, so lost
+// looks in the store first.
 func (a *attempt) lost(ctx context.Context, f *followed, rec *Step) (*Failure, error) {
 	f.over = true
 	f.readLog()
@@ -101,7 +102,7 @@ func (a *attempt) lost(ctx context.Context, f *followed, rec *Step) (*Failure, e
 	if rec != nil {
 		failed.Job, failed.Key, failed.Action, failed.Inputs = rec.Job, rec.Key, rec.Action, rec.Inputs
 	}
-	if len(f.lines.tail()) == 0 { // then what the job's script printed says more
+	if len(f.lines.tail()) == 0 { // the stage logged nothing; the output of the job's script may explain the failure
 		_, _ = f.lines.Write(tailOf(f.Output()))
 		f.lines.flush()
 	}
@@ -112,7 +113,7 @@ func (a *attempt) lost(ctx context.Context, f *followed, rec *Step) (*Failure, e
 	return why, nil
 }
 
-// absorb takes over the record of a job that has ended.
+// absorb replaces a step by the record of its job, which has ended. It keeps the fields that only the run knows.
 func (a *attempt) absorb(s, rec *Step, manifest []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -152,7 +153,7 @@ func (f *followed) readLog() {
 		return // not started yet
 	}
 	defer file.Close()
-	n, _ := io.Copy(f.lines, io.NewSectionReader(file, f.read, 1<<62)) // the next call goes on after an error
+	n, _ := io.Copy(f.lines, io.NewSectionReader(file, f.read, 1<<62)) // after an error, the next call continues
 	f.read += n
 }
 

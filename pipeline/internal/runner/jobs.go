@@ -21,18 +21,18 @@ import (
 // Scheduler hands steps to a batch system, which decides when and where they run. Each job runs `pipeline exec` of one
 // step, so keys, caching, leases and retries are the same as on one machine.
 type Scheduler interface {
-	// Submit submits the jobs in order, or finds those that the batch system has already. It sets the fields of a Job that
-	// say so. dir is a directory for the jobs' files that all machines share.
+	// Submit submits the jobs in order, except those that the batch system already has. It sets ID, Dir, Submitted and
+	// Found of each job. dir is a directory for the jobs' files that all machines share.
 	Submit(ctx context.Context, dir string, jobs []*Job) error
-	// States returns the state of all jobs that the batch system knows, by ID.
+	// States returns the states of all jobs that the batch system knows, by ID.
 	States(ctx context.Context) (map[string]JobState, error)
 	Cancel(ctx context.Context, jobs []*Job) error
 	// Close deletes the credentials in the directories of jobs, unless a job may still need them.
 	Close(ctx context.Context, dirs []string) error
 }
 
-// StoreEnvFile is the name of the file with which jobs find the store. It lies in the directory of the run that
-// submitted them, as long as one of them may start.
+// StoreEnvFile is the name of the file with the variables that jobs need to reach the store. It is in the directory of
+// the run that submitted the jobs, until all of them have started or ended.
 const StoreEnvFile = "store.env"
 
 // Job is a step that a batch system runs.
@@ -40,20 +40,20 @@ type Job struct {
 	// Name contains a digest of what the job computes and of the store. Jobs with the same name do the same work.
 	Name  string
 	Node  *graph.Node
-	Needs []*Job // the jobs whose outputs it uses
+	Needs []*Job // the jobs whose outputs or scores the step uses
 
 	ID        string // "" until the job is submitted
 	Dir       string // for the files of the job
 	Submitted time.Time
-	Found     bool // an earlier command submitted it
+	Found     bool // another command submitted the job
 }
 
 // JobState is the state of a job in the batch system.
 type JobState struct {
-	Pending bool
+	Pending bool // it has not started, or waits to be restarted
 	Ended   bool
-	Text    string        // the state in the batch system's words
-	Failure failure.Class // of a job that ended without saying why itself
+	Text    string        // the batch system's name for the state
+	Failure failure.Class // class of the failure, if the job ends without recording one
 }
 
 // Placement says where a batch system ran a step.
@@ -81,7 +81,7 @@ func (p Placement) String() string {
 // recordFile returns the path of the file in which a job keeps the record of its run.
 func recordFile(dir, step string) string { return filepath.Join(dir, step+".json") }
 
-// Output returns the path of the file for what the job itself prints.
+// Output returns the path of the file with the output of the job's script.
 func (j *Job) Output() string { return filepath.Join(j.Dir, j.Node.Name()+".out") }
 
 // JobsFor returns a job for every decision without a cached result, in the same order.
@@ -130,8 +130,8 @@ func conditions(n *graph.Node) (text string) {
 	return text
 }
 
-// Described returns a digest of the description of a step's stage. A job carries the digest, so that it notices that
-// its machine has other programs.
+// Described returns a digest of the description of a step's stage. A job is submitted with the digest, so that it fails
+// if its machine has another version of the stage program.
 func Described(n *graph.Node) (string, error) {
 	d := n.Stage.Description
 	d.Resolved, d.Pure = nil, false // depend on the machine
@@ -184,7 +184,7 @@ func (j *Job) record() (s *Step, began time.Time) {
 }
 
 // planJobs looks up all steps. It finishes those whose result is cached and those that will not run, and returns jobs
-// for the others. A job whose condition is not decided yet decides it itself.
+// for the others. If a condition compares a score that does not exist yet, the job evaluates the condition.
 func (a *attempt) planJobs(ctx context.Context) ([]*Job, error) {
 	var open []*Decision
 	for i, n := range a.graph.Nodes {
@@ -213,7 +213,7 @@ func (a *attempt) planJobs(ctx context.Context) ([]*Job, error) {
 			a.Display.StepEnded(s, nil)
 			continue
 		}
-		if d.Key == "" { // not the final action, since an input is missing
+		if d.Key == "" { // an input does not exist yet, so d.Action is not final
 			a.mu.Lock()
 			s.Action, s.Inputs = nil, maps.Clone(s.Inputs)
 			a.mu.Unlock()

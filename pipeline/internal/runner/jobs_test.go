@@ -31,7 +31,8 @@ func chain(steps int64, when string) []*Decision {
 	return []*Decision{{Node: first}, {Node: second, Inputs: map[string]Input{"data": {From: "first.out"}}}}
 }
 
-// TestJobsFor checks that the names of jobs say what the jobs compute, although the digests of inputs are not known.
+// TestJobsFor checks that the name of a job depends on everything that it computes, even if the digest of an input is
+// not known yet.
 func TestJobsFor(t *testing.T) {
 	names := func(store string, d []*Decision) (first, second string) {
 		jobs, err := jobsFor(store, d)
@@ -42,7 +43,7 @@ func TestJobsFor(t *testing.T) {
 	}
 	first, second := names("s3://a", chain(1, ""))
 	if first != "vapo-first-04cdc52af8f3b681" || second != "vapo-second-015cf86394afcac0" {
-		t.Errorf("%s, %s: jobs in queues would no longer be found", first, second)
+		t.Errorf("%s, %s: the names have changed, so jobs that are already in a queue would not be found", first, second)
 	}
 	for what, other := range map[string]struct {
 		store    string
@@ -67,12 +68,12 @@ func TestJobsFor(t *testing.T) {
 	}
 }
 
-// TestJobRecord checks that a run believes only complete records of its own job.
+// TestJobRecord checks that a run accepts only complete records of its own job.
 func TestJobRecord(t *testing.T) {
 	dir := t.TempDir()
 	j := &Job{ID: "12", Dir: dir, Node: chain(1, "")[0].Node}
 	if s, _ := j.record(); s != nil {
-		t.Errorf("a record out of nothing: %+v", s)
+		t.Errorf("a record before the job has written one: %+v", s)
 	}
 	cause := failure.New(failure.Store, "look at it", "no store")
 	if err := SaveJobFailure(dir, "first", Placement{Job: "12", Host: "n1"}, cause); err != nil {

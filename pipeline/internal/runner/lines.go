@@ -29,8 +29,8 @@ type Progress struct {
 }
 
 const (
-	maxLine   = 64 << 10
-	tailLines = 12
+	maxLine   = 64 << 10 // bytes; longer lines are cut
+	tailLines = 12       // lines kept for a Failure
 )
 
 // lineReader copies a stage's standard error to its log file and calls show with each line. It keeps the last lines,

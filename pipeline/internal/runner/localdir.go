@@ -62,9 +62,9 @@ func (r *Runner) claim(ctx context.Context, id string) (killed []string, release
 	}, nil
 }
 
-// tidy removes the leases and live states of finished actions that a killed run left in the store. This happens if the
-// run is killed after it has published a result but before the end of the step. Failures do not matter, because
-// pipeline store gc removes the same objects later.
+// tidy removes the leases and live states of finished actions that a killed run left in the store. A run leaves them if
+// it is killed after it has published a result but before the end of the step. Failures do not matter, because pipeline
+// store gc removes the same objects later.
 func (r *Runner) tidy(ctx context.Context, id string) {
 	data, err := r.Store.Run(ctx, id)
 	if err != nil {
@@ -123,8 +123,8 @@ func (r *Runner) Alive(id string) (alive, known bool) {
 // localRuns is the number of runs whose local files are kept.
 const localRuns = 100
 
-// trim removes the local files (logs and reports) of all but the newest runs, and of runs with jobs in a queue. If it
-// fails, the next run tries again.
+// trim removes the local files (logs and reports) of old runs. It keeps those of the newest runs, of runs that are
+// still active, and of runs whose jobs still need the store's variables. If trim fails, the next run tries again.
 func (r *Runner) trim() {
 	dirs, err := os.ReadDir(r.RunDir("")) // sorted by name, which begins with the time
 	if err != nil {

@@ -41,7 +41,7 @@ func TestClaimRace(t *testing.T) {
 	}
 }
 
-// TestOldRunsAreTrimmed: only the newest runs keep their local files, and a running one always does.
+// TestOldRunsAreTrimmed checks that only the newest runs and active runs keep their local files.
 func TestOldRunsAreTrimmed(t *testing.T) {
 	r := &Runner{Dir: t.TempDir()}
 	_, release, err := r.claim(t.Context(), "20260101-000000000-0000")
@@ -69,7 +69,7 @@ func TestOldRunsAreTrimmed(t *testing.T) {
 		t.Errorf("%d runs have local files", n)
 	}
 	if _, err := os.Stat(r.RunDir("20260101-000000000-0000")); err != nil {
-		t.Errorf("the run that is at work: %v", err)
+		t.Errorf("the directory of an active run: %v", err)
 	}
 	release()
 	if n := count(); n != localRuns {

@@ -28,7 +28,7 @@ var passing = []failure.Class{failure.Store, failure.Resources, failure.Terminat
 const maxBackoff = time.Hour
 
 // pauses returns the pauses before the retries of a step. They double up to maxBackoff, and each is multiplied by a
-// random factor from 0.5 to 1.5, so that many steps that failed together do not all return at once.
+// random factor from 0.5 to 1.5, so that many steps that failed together are not all tried again at once.
 func pauses(first time.Duration) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = first, max(first, maxBackoff)
@@ -66,7 +66,7 @@ func (a *attempt) retries(ctx context.Context, s *Step, f *Failure, wait time.Du
 	a.Display.StepRetries(s)
 	log, err := os.OpenFile(a.logFile(s), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return // the history has the text too
+		return // the text is also in the history
 	}
 	defer log.Close()
 	fmt.Fprintf(log, "pipeline: %s\n", text)

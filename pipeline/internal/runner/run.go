@@ -26,7 +26,7 @@ const (
 	Failed     = "failed"
 	Skipped    = "skipped"   // a step that did not run, because of a failed step or a condition that did not hold
 	Terminated = "stopped"   // stopped by a signal to the runner
-	Submitted  = "submitted" // a run whose jobs go on without it
+	Submitted  = "submitted" // a run that ended before its jobs
 )
 
 // Run is the record of one run of a recipe. The store keeps it under runs/ to explain results; no computation depends

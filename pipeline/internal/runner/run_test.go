@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestGoldenRun checks that a run stored by an earlier version can still be read, and that encoding it gives the same
-// form.
+// TestGoldenRun checks that a run stored by an earlier version can still be read, and that encoding it again gives the
+// same bytes.
 func TestGoldenRun(t *testing.T) {
 	stored, err := os.ReadFile(filepath.Join("testdata", "run.json"))
 	if err != nil {

@@ -2,7 +2,7 @@
 // and publishes the stage's outputs.
 //
 // Killing the runner at any time does no harm. A step is done when its action record exists; only the runner writes
-// this record, after everything else and with put-if-absent. A killed runner or stage leaves behind only blobs and live
+// this record, after all outputs and with put-if-absent. A killed runner or stage leaves behind only blobs and live
 // state. Blobs are content-addressed and therefore always correct; the state under live/ saves the next attempt some
 // work.
 package runner
@@ -43,11 +43,11 @@ type Display interface {
 	StepProgress(step *Step, p Progress)
 	StepLog(step *Step, line Line)
 	StepEnded(step *Step, failure *Failure)
-	Left(jobs []*Job) // which go on without the run
+	Left(jobs []*Job) // the run ends before these jobs
 	Ended(run *Run)
 }
 
-// Options control which steps a run executes.
+// Options control which steps a run executes, and how.
 type Options struct {
 	// Only, if set, names the only step that may be executed. The other steps of the graph must be cached.
 	Only string
@@ -64,8 +64,8 @@ type Options struct {
 	Scheduler Scheduler
 	// Detach ends the run when its jobs are submitted.
 	Detach bool
-	// JobDir, if set, says that this is such a job, for the step Only. The job keeps its record and its log there, and
-	// Place says where it runs.
+	// JobDir, if set, says that this process is a job, which executes the step Only. The job keeps its record and its log
+	// in JobDir. Place says where the job runs.
 	JobDir string
 	Place  Placement
 }
@@ -81,7 +81,7 @@ type attempt struct {
 	mu        sync.Mutex // guards made and the steps of run
 	made      outputs
 	noHistory bool // storing the run failed, and the warning about it was given
-	detached  bool // the jobs of the run go on without it
+	detached  bool // the run ends before its jobs
 }
 
 // Run carries out g. If steps failed, the error is that of the first failed step in recipe order, and the run is
@@ -188,8 +188,8 @@ func (a *attempt) steps(ctx context.Context) error {
 	return nil
 }
 
-// save stores the run in the history. A failure becomes a warning, which is given only once, because no result depends
-// on the history.
+// save stores the run in the history or, in a job, in the job's file. A failure becomes a warning, which is given only
+// once, because no result depends on the history.
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

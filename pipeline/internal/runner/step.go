@@ -32,8 +32,8 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	return f
 }
 
-// skips evaluates the condition of a step, and marks the step as skipped if it does not hold. All scores that the
-// condition compares exist.
+// skips evaluates the condition of a step, and marks the step as skipped if it does not hold. It ignores comparisons
+// whose score does not exist yet; there are none when the step is about to run.
 func (a *attempt) skips(ctx context.Context, n *graph.Node, s *Step) (bool, error) {
 	a.mu.Lock()
 	made := maps.Clone(a.made)
@@ -99,13 +99,14 @@ func (a *attempt) takeCapacity(ctx context.Context, d *Decision, s *Step) (capac
 	return a.pool.take(ctx, want, func() { a.waiting(ctx, s, "for resources that other steps use") })
 }
 
-// lookUpStep decides a step. If its result is cached, lookUpStep finishes the step and returns nil.
+// lookUpStep decides a step. If its result is cached, lookUpStep finishes the step and returns nil, unless the run is
+// to execute every step (Options.Fresh).
 func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Decision, error) {
 	a.mu.Lock()
 	made := maps.Clone(a.made)
 	a.mu.Unlock()
 	var d *Decision
-	for renewed := false; !renewed; {
+	for renewed := false; !renewed; { // decide again if the record changed or was deleted since it was read
 		var err error
 		if d, err = a.decide(ctx, n, made, true); err != nil {
 			return nil, err
@@ -144,7 +145,7 @@ func (a *attempt) compute(ctx context.Context, d *Decision, s *Step, lease strin
 		}
 		a.mu.Unlock()
 		_ = a.save(ctx)          // a failure is only a warning
-		a.Display.StepStarted(s) // called again for a second attempt
+		a.Display.StepStarted(s) // once for each attempt
 		ran, err := a.execute(ctx, d, s, lease)
 		if err == nil {
 			return a.publish(ctx, d, s, ran)
@@ -213,7 +214,7 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 		manifest, raw = first, winner.Manifest
 	}
 	if d.Series != "" {
-		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil { // then longer runs start over
+		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil {
 			a.warn(fmt.Sprintf("longer runs will not continue from step %s: %v", s.Name, err))
 		}
 	}

@@ -19,7 +19,7 @@ const maxScore = 1 << 20
 // verdict is what is known about the condition of a step.
 type verdict struct {
 	skip    string // why the step does not run; "" if it does or if that is unknown
-	unknown string // the comparison that needs a score that does not exist yet
+	unknown string // a comparison whose score does not exist yet; "" if there is none
 }
 
 // judge evaluates the condition of a step with the scores among made.
@@ -29,7 +29,7 @@ func (r *Runner) judge(ctx context.Context, n *graph.Node, made outputs) (v verd
 			of := n.Mentions[name]
 			var x any
 			if term.Name == condition.Value {
-				port, _ := graph.Score(of.Stage.Description) // the graph has checked that there is one
+				port, _ := graph.Score(of.Stage.Description) // package graph has checked that the stage has a score
 				out, ok := made[name][port.Name]
 				if !ok {
 					v.unknown = term.Text
