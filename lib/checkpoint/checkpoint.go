@@ -118,7 +118,7 @@ func (c *Checkpoint) validate() error {
 		return errors.New("no kind")
 	}
 	if c.Step < 0 {
-		return fmt.Errorf("step %d", c.Step)
+		return fmt.Errorf("step %d, expected 0 or more", c.Step)
 	}
 	if len(c.Tensors) == 0 {
 		return errors.New("no tensors")

@@ -89,7 +89,7 @@ type Manifest struct {
 	Outputs  map[string]Output `json:"outputs"`
 	Backend  string            `json:"backend,omitempty"`
 	Results  map[string]any    `json:"results,omitempty"`
-	// Costs states what the outputs cost, by unit, such as samples/s. Comparisons of scores show it.
+	// Costs holds what the outputs cost. Its keys are units, such as samples/s. Comparisons of scores show the costs.
 	Costs       map[string]float64 `json:"costs,omitempty"`
 	Warnings    []string           `json:"warnings,omitempty"`
 	Versions    map[string]string  `json:"versions,omitempty"`

@@ -51,8 +51,8 @@ func TestDecodeDescription(t *testing.T) {
 	}
 }
 
-// TestAction: a key contains the keyed parameters and the engine's class without a path. A series key contains the same
-// except the length.
+// TestAction: an action contains the keyed parameters and the engine's class, which has no path. The key of a series
+// depends on the same values except the length.
 func TestAction(t *testing.T) {
 	inputs := map[string]string{"data": "sha256:00"}
 	resolved := map[string]any{"steps": int64(5), "horizon": int64(9), "every": int64(1),
@@ -83,7 +83,7 @@ func TestAction(t *testing.T) {
 	d := description
 	d.Length = ""
 	if _, _, ok := d.Series(resolved, inputs); ok {
-		t.Error("a series without a length")
+		t.Error("a stage without a length has a series")
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 // EngineParam is the parameter that names the engine. A key contains the engine's class instead of this parameter.
 const EngineParam = "backend"
 
-// DecodeDescription reads what `describe` printed. It converts defaults and resolved values to the Go types with which
-// the parameters are keyed.
+// DecodeDescription reads what `describe` printed. It converts defaults and resolved values to the Go types that
+// Param.Value returns.
 func DecodeDescription(data []byte) (Description, error) {
 	var d Description
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -78,9 +78,9 @@ func port(ports []Port, name string) (Port, bool) {
 	return ports[i], true
 }
 
-// Value converts v, as a JSON or YAML decoder returned it, to the Go type with which the parameter is keyed: int64
-// (uint64 for larger values), float64, string, bool or json.RawMessage. An int parameter accepts any number without a
-// fraction, such as 5.0. No other conversion between types is made.
+// Value converts v, as a JSON or YAML decoder returned it, to the Go type from which keys are computed: int64 (uint64
+// for larger values), float64, string, bool or json.RawMessage. An int parameter accepts any number without a fraction,
+// such as 5.0. No other conversion between types is made.
 func (p Param) Value(v any) (out any, err error) {
 	ok := false
 	switch p.Type {
@@ -121,7 +121,7 @@ func (p Param) Value(v any) (out any, err error) {
 func number(v any) (x *big.Rat, ok bool) {
 	switch v := v.(type) {
 	case json.Number:
-		if len(v) > 64 { // a hostile exponent would allocate without bound
+		if len(v) > 64 { // longer than any sensible number
 			return nil, false
 		}
 		f, err := strconv.ParseFloat(string(v), 64)
@@ -205,8 +205,9 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 	return a
 }
 
-// Series returns the key of the series: the key of the action without the parameter Length. All runs that differ only
-// in their length share it. ok is false for a stage without such a parameter.
+// Series returns the key of the series that a run belongs to, and the length of the run. The key is that of the action
+// without the parameter that d.Length names, so runs that differ only in their length share it. ok is false if the
+// stage has no such parameter.
 func (d Description) Series(resolved map[string]any, inputs map[string]string) (key string, length int64, ok bool) {
 	if d.Length == "" {
 		return "", 0, false

@@ -30,7 +30,7 @@ func newArena(head dataset.Set, slots int) (arena, error) {
 	}
 	var err error
 	if a.raw, err = allocate(n); err != nil {
-		return arena{}, fmt.Errorf("window of %d bytes: %w", n, err)
+		return arena{}, fmt.Errorf("allocating %d bytes for a window of samples: %w", n, err)
 	}
 	if pixels {
 		a.pixels = a.raw

@@ -44,7 +44,7 @@ func newCache(dir string, limit, slot int64) (*cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data cache: %w", err)
 	}
-	// Some systems cannot remove an open file. There, the file is removed later, with its directory.
+	// Some systems cannot remove an open file. On these systems, the file is removed later, with its directory.
 	_ = os.Remove(f.Name())
 	c := &cache{file: f, slot: slot, kept: map[int]*kept{}}
 	for i := int(limit/slot) - 1; i >= 0; i-- {

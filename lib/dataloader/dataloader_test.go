@@ -80,15 +80,15 @@ func TestOrderOfOneWindow(t *testing.T) {
 		}
 	}
 	if n := NewOrder(0, 50000, 3072, Default).WindowRows(); n != 50000 {
-		t.Errorf("CIFAR-10 is shuffled in windows of %d", n)
+		t.Errorf("CIFAR-10 is shuffled in windows of %d, want 50000", n)
 	}
 	if n := NewOrder(0, 1e6, 12288, Default).WindowRows(); n != 85*256 {
 		t.Errorf("windows of %d images of 12288 bytes, want 21760", n)
 	}
 }
 
-// TestOrder: every epoch is a new permutation, windows mix blocks from all over the data, and positions may be read in
-// any order.
+// TestOrder: every epoch is a new permutation, the first window consists of shuffled whole blocks, and positions may be
+// read in any order.
 func TestOrder(t *testing.T) {
 	for _, n := range []int{21, 40, 41, 100, 103, 997} {
 		inOrder, jumping := NewOrder(7, n, 12, tiny), NewOrder(7, n, 12, tiny)
@@ -105,7 +105,7 @@ func TestOrder(t *testing.T) {
 			slices.Sort(window)
 			for i := 0; i < 20; i += 4 {
 				if window[i]%4 != 0 || window[i+3] != window[i]+3 {
-					t.Fatalf("%d samples: the first window is %v, no whole blocks", n, window)
+					t.Fatalf("%d samples: the first window is %v, want whole blocks", n, window)
 				}
 			}
 			if slices.Equal(window, e[:20]) {
@@ -163,7 +163,7 @@ func TestStreamEqualsMemory(t *testing.T) {
 			m := NewMemory(set, 9, tiny)
 			s := stream(t, bytes.NewReader(b), len(b), Options{Seed: 9, Limits: tiny, CacheBytes: cache, Dir: t.TempDir()})
 			if s.Len() != set.Len() || !slices.Equal(s.Set().Shape(), set.Shape()) || s.Set().Len() != 0 {
-				t.Errorf("%d samples of %v, want those of %v", s.Len(), s.Set().Shape(), set.Shape())
+				t.Errorf("%d samples of shape %v, want %d of %v", s.Len(), s.Set().Shape(), set.Len(), set.Shape())
 			}
 			if labels, err := s.Labels(); err != nil || !slices.Equal(labels, m.labels) {
 				t.Errorf("labels %v, %v, want %v", labels, err, m.labels)
@@ -195,7 +195,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 	if st := s.Stats(); st.ReadBlocks < 1000 || st.ReadBlocks > 1000+5+2+prefetch+2 {
-		t.Errorf("%d blocks were read for 1000", st.ReadBlocks)
+		t.Errorf("%d blocks were read, want the 1000 of two epochs and a few more", st.ReadBlocks)
 	}
 }
 
@@ -218,13 +218,13 @@ func TestCache(t *testing.T) {
 	}
 	st := s.Stats()
 	if info, err := s.cache.file.Stat(); err != nil || info.Size() > limit || st.CacheBytes != 500*slot {
-		t.Errorf("the cache's file is %d bytes long of %d: %+v, %v", info.Size(), limit, st, err)
+		t.Errorf("the cache file has %d bytes, the limit is %d: %+v, %v", info.Size(), limit, st, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("the cache shows: %v, %v", left, err)
+		t.Errorf("the directory of the cache is not empty: %v, %v", left, err)
 	}
 	if share := float64(st.CacheBlocks) / (1000 * (epochs - 1)); share < 0.42 || share > 0.52 {
-		t.Errorf("%.3f of the blocks are found in a cache of half of them: %+v", share, st)
+		t.Errorf("%.3f of the reads are served by a cache of half of the blocks: %+v", share, st)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestStreamFails(t *testing.T) {
 	r.err.Store(&gone)
 	for range 2 { // every call returns the error
 		if _, err := s.At(0); !errors.Is(err, gone) || !strings.Contains(err.Error(), "samples ") {
-			t.Errorf("error %v, want that of the reader and which samples", err)
+			t.Errorf("error %v, want the error of the reader and the range of samples", err)
 		}
 	}
 
@@ -272,7 +272,7 @@ func TestStreamFails(t *testing.T) {
 			break
 		}
 		if k > 103 {
-			t.Fatal("samples come after the context's end")
+			t.Fatal("At still returns samples after the end of the context")
 		}
 	}
 
@@ -285,13 +285,13 @@ func TestStreamFails(t *testing.T) {
 		}
 	}
 	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "samples 48 to 51: ") {
-		t.Errorf("a label of no class: error %v", err)
+		t.Errorf("a label beyond the classes: error %v", err)
 	}
 	p := points(50)
 	p.X[100] = float32(math.NaN())
 	b = encode(t, p)
 	if s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny}); failure.ClassOf(walk(s, 50)) != failure.Input {
-		t.Error("a point that is no number is given out")
+		t.Error("a NaN coordinate is not an error")
 	}
 	for name, b := range map[string][]byte{
 		"no samples":  encode(t, images(0)),
@@ -299,12 +299,12 @@ func TestStreamFails(t *testing.T) {
 		"no file":     []byte("x"),
 	} {
 		if _, err := OpenStream(t.Context(), bytes.NewReader(b), int64(len(b)), Options{Limits: tiny}); err == nil {
-			t.Errorf("%s: it opens", name)
+			t.Errorf("%s: OpenStream returns no error", name)
 		}
 	}
 }
 
-// walk takes samples up to the first error.
+// walk reads n samples and returns the first error.
 func walk(s Samples, n int64) error {
 	for k := range n {
 		if _, err := s.At(k); err != nil {

@@ -16,9 +16,9 @@ type flow struct {
 	done    sync.WaitGroup
 	mu      sync.Mutex
 	changed sync.Cond
-	free    []int32             // slots of the arena
+	free    []int32             // unused slots of the arena
 	need    int                 // number of slots that the next block waits for; 0 if it does not wait
-	blocks  map[int64]*resident // blocks in the arena, numbered since the start of training
+	blocks  map[int64]*resident // blocks in the arena; the key counts blocks since the start of training
 	err     error               // why no more blocks will come
 }
 
@@ -37,7 +37,8 @@ type pending struct {
 	done chan struct{}
 }
 
-// start starts to fill the window from block first, counted since the start of training.
+// start begins to fill the window, starting with the block that has the number first. Blocks are counted since the
+// start of training.
 func (s *Stream) start(first int64) *flow {
 	ctx, cancel := context.WithCancel(s.ctx)
 	f := &flow{cancel: cancel, blocks: map[int64]*resident{}}

@@ -14,7 +14,7 @@ type Sample struct {
 type Samples interface {
 	// Len returns the number of samples of the data set.
 	Len() int
-	// At returns the sample at a position. Reading positions in ascending order is cheap.
+	// At returns the sample at a position. It is cheap if the position follows that of the previous call.
 	At(position int64) (Sample, error)
 	Close() error
 }
@@ -27,7 +27,7 @@ type Memory struct {
 	labels []int64
 }
 
-// NewMemory returns the samples of a set in the random order of seed. The set must not be empty.
+// NewMemory returns the samples of a set in a random order that depends on seed. The set must not be empty.
 func NewMemory(set dataset.Set, seed uint64, l Limits) *Memory {
 	m := &Memory{order: NewOrder(seed, set.Len(), sampleBytes(set), l)}
 	switch s := set.(type) {

@@ -9,8 +9,8 @@
 // one window of samples must be in memory. A block is at most 4 MiB, so a window holds at least 64 blocks from all over
 // the data, and even data sorted by class give mixed batches.
 //
-// Note: the size of a window does not depend on the available memory, because the order determines the result of
-// training.
+// The size of a window does not depend on the available memory, because it affects the order of the samples and thus
+// the result of training.
 package dataloader
 
 import (
@@ -103,8 +103,8 @@ func (o *Order) block(k int64) (epoch uint64, block int) {
 	return epoch, o.permuted[k%int64(o.blocks)]
 }
 
-// permute returns the order of the blocks in an epoch. The short block stays last, so locate can find the window of a
-// position by a division.
+// permute returns the order of the blocks in an epoch. If the last block of the data is short, it stays last, so locate
+// can find the window of a position by a division.
 func (o *Order) permute(epoch uint64) []int {
 	full := o.n / o.rows
 	var p []int

@@ -10,9 +10,9 @@ import (
 	"vapo/lib/portable"
 )
 
-// WriteCSV writes points as a CSV file with a header line. columns gives the names and units. Each value
-// is converted back to the unit of the original table: value = x * Std + Mean. Values are rounded to the digits that
-// float32 preserves. If there are labels, the last column holds them, as class names if p.Classes is not nil.
+// WriteCSV writes points as a CSV file with a header line. columns gives the name and unit of each coordinate. Each
+// value is converted back to the unit of the original table: value = x * Std + Mean. Values are rounded to the digits
+// that float32 preserves. If there are labels, the last column holds them, as class names if p.Classes is not nil.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	if len(columns) != p.D {
 		return fmt.Errorf("points have %d coordinates, but %d columns are given", p.D, len(columns))
@@ -48,8 +48,8 @@ func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 }
 
 // formatValue formats a value of a column whose standard deviation is std. It rounds the value to about 1e-5 std.
-// Within 16 std of the mean, float32 resolves that much, so later digits would be noise: a 5.1 in a table is written as
-// 5.1 again.
+// Within 16 std of the mean, float32 resolves 1e-5 std, so further digits would be noise: a 5.1 in a table is written
+// as 5.1 again.
 func formatValue(v, std float64) string {
 	exponent := math.Floor(portable.Log10(std)) - 5
 	if exponent < -300 || exponent > 300 {

@@ -47,7 +47,8 @@ func readNPZ(path string, labels bool) (s Set, err error) {
 		case slices.Contains(missing.Names, npz.Mean):
 			return nil, invalid("it holds feature statistics (mu, sigma), not samples")
 		}
-		return nil, failure.New(failure.Input, "numpy.savez(FILE, samples) gives the array this name", "%w", err)
+		return nil, failure.New(failure.Input,
+			"write the file with numpy.savez(FILE, samples), which calls the array arr_0", "%w", err)
 	}
 	var of *[]int64
 	if len(h.Shape) == 2 {
@@ -126,7 +127,7 @@ func npzPoints(f *npz.File, array string, h *npz.Header, name string) (*Points, 
 		return nil, invalid("array %s has shape %v, expected points as [N, D]", array, h.Shape)
 	}
 	if !h.Float() {
-		return nil, failure.New(failure.Input, "save images as [N, H, W, C], points as float32 or float64",
+		return nil, failure.New(failure.Input, "save images with the shape [N, H, W, C], and points as float32 or float64",
 			"not a data set: array %s holds %s of shape %v, expected floats for points", array, h.Dtype, h.Shape)
 	}
 	s := &Points{Name: name, N: h.Shape[0], D: h.Shape[1]}

@@ -194,7 +194,7 @@ func TestArchives(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := counted(3, 1, 1, 60) // in the order of the archive
+	want := counted(3, 1, 1, 60) // its pixels are in the order of the archive, [N, H, W, C]
 	pixels := make([]uint8, len(want.Pixels))
 	for i := range want.N {
 		transpose(pixels[60*i:60*i+60], want.Pixels[60*i:60*i+60], 20, 3)

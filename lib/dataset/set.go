@@ -35,7 +35,7 @@ type Points struct {
 	Labels      []int64   // [N], the component that a point was drawn from, or the point's class; nil if unknown
 	Mixture     *Mixture  // the density of the points if it is a Gaussian mixture, else nil
 	Columns     []Column  // [D], names and units of the coordinates if the points came from a table, else nil
-	Classes     []string  // names of the labels; nil if unknown
+	Classes     []string  // names of the classes; nil if unknown
 }
 
 // Column is a coordinate of points that came from a table: x = (value - Mean) / Std.

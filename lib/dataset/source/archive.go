@@ -60,6 +60,7 @@ func (c *collection) listPlain() ([]entry, error) {
 }
 
 // otherFormat returns an error if head, the first bytes of a file that should be a tar archive, shows another format.
+// outer is the compression format of the file, or "" if it is not compressed.
 func (c *collection) otherFormat(head []byte, outer string) error {
 	format := formatOf(head)
 	switch {
@@ -141,8 +142,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpack copies in to a temporary file. The file is unlinked at once, so it disappears when the process ends, even if
-// the process is killed. If the error is errTrailing, the returned file is valid too.
+// unpack copies its input to a temporary file. The file is unlinked at once, so it disappears when the process ends,
+// even if the process is killed. If the error is errTrailing, the returned file is valid too.
 func unpack(in io.Reader) (*os.File, error) {
 	const hint = "set TMPDIR to a directory that can hold the decompressed archive, or unpack it and give the folder"
 	file, err := os.CreateTemp("", "vapo-tar-")

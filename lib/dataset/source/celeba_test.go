@@ -75,7 +75,7 @@ func TestCelebA(t *testing.T) {
 	delete(files, celebaPartition)
 	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files), Verify: true})
 	if err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
-		t.Errorf("a part for the whole: %v", err)
+		t.Errorf("a part of the set, with Verify: %v", err)
 	}
 	files["img_align_celeba/me.jpg"] = nil
 	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)})

@@ -181,17 +181,17 @@ func damaged(path string, err error) error {
 	switch {
 	case errors.As(err, &access): // reading the file failed
 		return err
-	case failure.ClassOf(err) != failure.Bug: // it names the file already
+	case failure.ClassOf(err) != failure.Bug: // a classified error already names the file
 		return err
 	case errors.Is(err, errTrailing):
 		return fileError("decompress the file, and check whether data were lost or added", path, "content",
 			"nothing after the compressed data", "other bytes")
 	case errors.Is(err, xz.ErrMemlimit), errors.Is(err, zstd.ErrWindowSizeExceeded),
 		errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fileError("decompress it, and compress it with the default settings", path, "compression",
+		return fileError("decompress it, and compress it again with the default settings", path, "compression",
 			fmt.Sprintf("a window of at most %d MiB", maxWindow>>20), "a larger one")
 	case errors.Is(err, xz.ErrOptions), errors.Is(err, xz.ErrUnsupportedCheck):
-		return fileError("decompress it, and compress it with the default settings", path, "compression",
+		return fileError("decompress it, and compress it again with the default settings", path, "compression",
 			"the filters and checks of xz", "others (%v)", err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, xz.ErrBuf):
 		return truncatedError(path, "content", "more bytes", "the end of the data")

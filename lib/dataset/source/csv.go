@@ -262,7 +262,7 @@ func (t *table) cellError(where, reason string) error {
 	return failure.New(failure.Input, t.hint, "%s: %s: %s", t.path, where, reason)
 }
 
-// csvError adds the name of the file to an error of reading a row. what describes what was expected.
+// csvError adds the name of the file to an error from reading a row. what is the expected content, such as "a row".
 func csvError(path string, err error, what string) error {
 	var pe *csv.ParseError
 	switch {

@@ -132,25 +132,25 @@ func TestCSVSplit(t *testing.T) {
 	slices.Sort(rows)
 	slices.Sort(want)
 	if d := cmp.Diff(want, rows); d != "" {
-		t.Errorf("the way back: %s", d)
+		t.Errorf("points converted back to the values in the file: %s", d)
 	}
 	again, err := LoadCSV(o)
 	if d := cmp.Diff(l, again); d != "" || err != nil {
-		t.Errorf("a second time: %v %s", err, d)
+		t.Errorf("a second reading differs: %v %s", err, d)
 	}
 	o.Seed++
 	if other, err := LoadCSV(o); err != nil || slices.Equal(other.Test.X, l.Test.X) {
-		t.Errorf("another seed, the same split (%v)", err)
+		t.Errorf("another seed gives the same split (%v)", err)
 	}
 	o.Columns, o.Label, o.Train, o.Test = []string{"b", "a"}, "id", 7, 2
 	some, err := LoadCSV(o)
 	if err != nil || some.Train.N != 7 || some.Test.N != 2 ||
 		some.Train.Columns[0].Name != "b" || some.Train.D != 2 ||
 		len(some.Train.Classes) != 50 || some.Train.Classes[10] != "10" {
-		t.Errorf("some of it: %+v (%v)", some, err)
+		t.Errorf("some columns and rows: %+v (%v)", some, err)
 	}
 	if digest, err := Digest("csv", o.Path); err != nil || digest != l.Digest {
-		t.Errorf("digest %s (%v), when read %s", digest, err, l.Digest)
+		t.Errorf("Digest returns %s (%v), LoadCSV %s", digest, err, l.Digest)
 	}
 }
 

@@ -26,7 +26,7 @@ func mustEncoding(t *testing.T, name string) encoding.Encoding {
 	return e
 }
 
-// TestCSVDialects: a table has the same values in the notation of every program and country (testdata/dialects.py).
+// TestCSVDialects: a table gives the same values in each of the dialects that testdata/dialects.py writes.
 func TestCSVDialects(t *testing.T) {
 	raw, err := os.ReadFile("testdata/dialects.json")
 	if err != nil {
@@ -81,7 +81,7 @@ func TestCSVDialects(t *testing.T) {
 			continue
 		}
 		if !slices.Equal(table.columns, names[:2]) || table.delimiter != c.delimiter {
-			t.Errorf("%s: columns %q between %q, expected %q between %q",
+			t.Errorf("%s: columns %q with delimiter %q, expected %q with %q",
 				c.name, table.columns, table.delimiter, names[:2], c.delimiter)
 		}
 		if !slices.Equal(table.rows, slices.Concat(want.X...)) || !slices.Equal(table.labels, want.Labels) {
@@ -277,12 +277,12 @@ func TestDelimiter(t *testing.T) {
 	}
 	for _, name := range []string{";;", `"`, "5", "\n", "\xff"} {
 		if got, err := Delimiter(name); err == nil {
-			t.Errorf("%q is %q", name, got)
+			t.Errorf("%q is accepted as %q", name, got)
 		}
 	}
 }
 
-// FuzzCSVDialects is FuzzCSV with seeds of every dialect.
+// FuzzCSVDialects varies the options as well as the table. Its seeds are the dialects.
 func FuzzCSVDialects(f *testing.F) {
 	files, err := filepath.Glob(dialect("*"))
 	if err != nil || len(files) == 0 {

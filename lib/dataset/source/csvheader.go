@@ -112,8 +112,8 @@ func (t *table) unknown(name string, header []string) error {
 const noHeaderHint = "give --no-header if the file does not name its columns, which are then called x1, x2, …; " +
 	"give --columns if line 1 does hold the names"
 
-// checkHeader returns an error if the first line looks like data: if it contains a number with a fraction or a sign, or
-// if the name of every numeric column is a number.
+// checkHeader returns an error if the first line looks like data: if it contains a number with a fraction, a sign or an
+// exponent, or if all names are numbers. The name of the label and missing names do not count.
 func (t *table) checkHeader(header []string, opt CSVOptions) error {
 	numbers, names := 0, 0
 	fraction := false

@@ -114,8 +114,8 @@ func (m *marks) settle(rows []float64) error {
 	return nil
 }
 
-// typeset replaces the minus sign and drops the spaces that French tables put between thousands: no-break space and
-// narrow no-break space.
+// typeset replaces the typographic minus sign by a hyphen and drops the spaces that French tables put between
+// thousands: no-break space and narrow no-break space.
 var typeset = strings.NewReplacer("\u2212", "-", "\u00a0", "", "\u202f", "")
 
 // grouped matches a number with a decimal point whose thousands are separated by commas.

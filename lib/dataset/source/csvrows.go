@@ -139,16 +139,16 @@ func checkText(head []byte, opt CSVOptions) error {
 	if at := bytes.IndexByte(head, 0); at >= 0 {
 		hint := freshHint
 		if at < 2 && len(head) > 3 {
-			hint = "--encoding=utf-16" + []string{"be", "le"}[at] + " if it is text in UTF-16"
+			hint = "give --encoding=utf-16" + []string{"be", "le"}[at] + " if the file is text in UTF-16"
 		}
 		return fileError(hint, opt.Path, "content", "text", "a zero byte")
 	}
 	return nil
 }
 
-// guessDelimiter returns the delimiter that splits the largest number of sampled rows into the same number of cells, at
-// least two. If several delimiters tie, it prefers the one with more numbers below the header. whole reports that the
-// sample is the whole table.
+// guessDelimiter returns the delimiter that splits the longest run of rows, from the first, into the same number of
+// cells, at least two. If several delimiters tie, it prefers the one with more numbers below the header. whole reports
+// that the sample is the whole table.
 func guessDelimiter(sample []byte, whole bool) rune {
 	if end := bytes.LastIndexByte(sample, '\n'); !whole && end >= 0 {
 		sample = sample[:end+1]

@@ -13,8 +13,8 @@ import (
 	"vapo/lib/picture"
 )
 
-// blankJPEG returns a grey JPEG file of any size: if each Huffman table has a single code, all bits of a uniform image
-// are zero.
+// blankJPEG returns a uniform grey JPEG file of any size. Each of its Huffman tables has a single code, of the bit 0,
+// so all bits of the image are zero.
 func blankJPEG(w, h int, progressive bool) []byte {
 	var b bytes.Buffer
 	segment := func(marker byte, content ...byte) {
@@ -63,7 +63,7 @@ func TestPhotoMemory(t *testing.T) {
 		}
 		return
 	}
-	peakMemory(t)
+	peakMemory(t) // skips the test if the peak is unknown on this system
 	photo := blankJPEG(10_000, 10_000, false)
 	dir := writeFolder(t, map[string][]byte{
 		"a.jpg": photo, "b.jpg": photo, "c.jpg": blankJPEG(6000, 6000, true), "d.jpg": blankJPEG(30, 20, true),

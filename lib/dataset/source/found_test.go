@@ -48,7 +48,7 @@ func TestArchivesFound(t *testing.T) {
 	const unknown = "6 images have names that are not UTF-8 (see --names-encoding); the first is "
 	for _, c := range []struct {
 		file, encoding, want string
-		warnings             []string // beginnings
+		warnings             []string // how each warning begins
 	}{
 		{file: "gbk.zip", encoding: "gbk", want: "猫:0 狗:1 猫:2 狗:3 猫:4 狗:5"},
 		{
@@ -208,7 +208,8 @@ func TestArchivesNotRead(t *testing.T) {
 	}
 }
 
-// TestTruncated: a truncated archive is never accepted, except that a tar archive may lack its last blocks.
+// TestTruncated: a truncated archive is never accepted, except that a tar archive may lack its last blocks. A warning
+// then says so.
 func TestTruncated(t *testing.T) {
 	files := map[string][]byte{"a/0.png": imageFile(t, "x.png", 4, 4, 1), "a/1.png": imageFile(t, "x.png", 4, 4, 2)}
 	for _, name := range []string{"members.tar.gz", "x.tar.bz2", "x.tar.xz", "x.tar.zst", "streamed.zip", "gbk.zip"} {
@@ -262,7 +263,7 @@ func TestFolderNames(t *testing.T) {
 	for name, data := range files {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
-			t.Skipf("the file system has no such names: %v", err) // that of macOS
+			t.Skipf("the file system refuses such names: %v", err) // as that of macOS does
 		}
 	}
 	for encoding, want := range map[string]string{"": `f\xfcr`, "latin1": "für"} {

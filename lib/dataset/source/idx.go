@@ -14,7 +14,7 @@ const idxUint8 = 0x08
 
 const idxHint = "give files in the idx format of MNIST, with 8-bit images [N, H, W] and one label for each"
 
-// maxDecoded bounds the uncompressed size of one file; the largest published file has 184 MB.
+// maxDecoded bounds the uncompressed size of one file; the largest published one is 184 MB.
 const maxDecoded = 1 << 30
 
 // DecodeIDX reads an idx file of unsigned bytes: a magic number 00 00 08 RANK, RANK big-endian uint32 sizes, and the

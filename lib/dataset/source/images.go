@@ -14,8 +14,8 @@ import (
 	"vapo/lib/picture"
 )
 
-// MaxEdge is the maximum height and width of an image in pixels. It bounds memory, since tensor files buffer 1,024
-// images.
+// MaxEdge is the maximum height and width of an image in pixels. It bounds memory, since the writer of tensor files
+// buffers 1,024 images.
 const MaxEdge = 512
 
 const imagesHint = "give a folder, a zip file or a tar archive of images"
@@ -43,13 +43,13 @@ type ImageFiles struct {
 	Splits  []*Stream // train, test and, if the source has one, valid
 	Skipped Tally     // files without an image's extension
 	Broken  Tally     // broken images that were left out; final once all splits have been read
-	Turned  Tally     // images that are not upright and were not turned; final likewise
+	Turned  Tally     // images that are not upright and were not turned; final once all splits have been read
 
 	source   string
 	opt      ImageOptions
 	c        *collection
 	extra    []File   // files that are part of the digest, but not images
-	rests    []string // paths below the folders of the splits; nil if there are no such folders
+	rests    []string // path of each image below the folder of its split; nil if there are no such folders
 	labels   []int64
 	sums     map[int][sha256.Size]byte // digests of the bytes that were decoded, by image
 	broken   map[int]bool

@@ -170,11 +170,11 @@ func TestImagesForms(t *testing.T) {
 	}
 	sets, _, err := readImages(t, "images", ImageOptions{Path: dir, TestFraction: 0.4, Train: 2, Test: 1})
 	if err != nil || sets["train"].N != 2 || sets["test"].N != 1 {
-		t.Errorf("the first two and one: %v (%v)", sets, err)
+		t.Errorf("two training images and one test image: %v (%v)", sets, err)
 	}
 	_, _, err = readImages(t, "images", ImageOptions{Path: dir, Train: 5})
 	if failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "n-train to at most 4") {
-		t.Errorf("5 of 4: %v", err)
+		t.Errorf("5 training images requested of 4: %v", err)
 	}
 }
 

@@ -30,7 +30,7 @@ func common(names []string) int {
 // maxLevels bounds how many levels of folders are searched for the folders of splits.
 const maxLevels = 8
 
-// aboveSplits returns the directories that contain folders of splits, with a trailing slash.
+// aboveSplits returns the path of the directory that contains the folders of splits, with a trailing slash.
 func aboveSplits(names []string) (above string, found bool) {
 	above = names[0][:common(names)]
 	for range maxLevels {

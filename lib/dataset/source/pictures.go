@@ -10,8 +10,8 @@ import (
 	"vapo/lib/picture"
 )
 
-// Pictures are the images of a folder or an archive, decoded one by one in any order. They are read and named as by
-// OpenImages, but neither split nor resized. The caller must call Close.
+// Pictures are the images of a folder or an archive, decoded one by one in any order. OpenImages lists and names images
+// in the same way, but also splits and resizes them. The caller must call Close.
 type Pictures struct {
 	c       *collection
 	indices []int // of the images in the collection

@@ -60,8 +60,8 @@ func shapes(seed uint64, split string, size, channels, n int) *Stream {
 }
 
 // drawShape draws an antialiased shape into pixels [channels, size, size] and returns its label. The float64
-// conversions round each product before it is added, so that no processor fuses the multiplication and the addition:
-// the bits are the same everywhere.
+// conversions round each product before it is added, so that the compiler cannot fuse the multiplication and the
+// addition, and the bits are the same on every machine.
 func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
 	label := src.IntN(len(ShapeClasses))
 	edge := float64(size)

@@ -72,6 +72,6 @@ func TestStreamBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	if err := train.Each(ctx, func(*dataset.Images) error { cancel(stop); return nil }); !errors.Is(err, stop) {
-		t.Errorf("%v, want the cause of the end", err)
+		t.Errorf("%v, want the cause of the cancellation", err)
 	}
 }

@@ -116,7 +116,8 @@ func isSparse(h *tar.Header) bool {
 	return false
 }
 
-// tarError adds the position to an error in a tar archive.
+// tarError explains an error of the tar reader: it names the archive and the last member that was read, if any. An
+// error that is not about the format is returned unchanged.
 func (c *collection) tarError(err error, members []entry) error {
 	switch {
 	case len(members) == 0 && errors.Is(err, tar.ErrHeader):
