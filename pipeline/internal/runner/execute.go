@@ -171,7 +171,7 @@ func (a *attempt) failed(
 	case errors.Is(context.Cause(ctx), errTimeout):
 		f.Code = failure.Timeout
 		f.Text = "stopped after its timeout of " + program.Duration(d.Node.Step.Timeout.Seconds())
-		f.Advice = "raise the timeout of this step in the recipe, and run it again; the step resumes from its saved state, if any"
+		f.Advice = "raise the timeout in the recipe and run it again; the step resumes from its saved state, if any"
 	case ctx.Err() != nil:
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
 	case bySignal:

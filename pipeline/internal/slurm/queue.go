@@ -11,8 +11,8 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// format is squeue's format of the lines that parseQueue reads. The comment of our jobs is a directory. It comes last,
-// since it may contain the separator.
+// format makes squeue print the lines that parseQueue reads. The comment of our jobs is the directory of their run. It
+// comes last, since it may contain the separator.
 const format = "%i|%j|%T|%V|%r|%k"
 
 // entry is a job in the queue.
@@ -20,12 +20,12 @@ type entry struct {
 	id, name  string
 	state     string // such as PENDING
 	submitted time.Time
-	reason    string // why it is in this state, or None
+	reason    string // why it is in this state; None or empty: no reason
 	comment   string
 }
 
-// parseQueue reads the output of squeue. Other jobs of the user may have any name, so only lines of jobs with a name of
-// ours have to make sense.
+// parseQueue reads the output of squeue. It ignores the user's other jobs, whose names may even contain the separator.
+// Our jobs have names that begin with vapo-; a malformed line of one of them is an error.
 func parseQueue(out []byte) ([]entry, error) {
 	var entries []entry
 	for line := range bytes.Lines(out) {
@@ -34,17 +34,17 @@ func parseQueue(out []byte) ([]entry, error) {
 			continue
 		}
 		if len(f) != 6 || !jobID.MatchString(f[0]) {
-			return nil, fmt.Errorf("squeue printed a line that makes no sense: %q", line)
+			return nil, fmt.Errorf("squeue printed an unexpected line: %q", line)
 		}
 		e := entry{id: f[0], name: f[1], state: f[2], reason: f[4], comment: f[5]}
-		e.submitted, _ = time.Parse("2006-01-02T15:04:05", f[3]) // only shown
+		e.submitted, _ = time.Parse("2006-01-02T15:04:05", f[3]) // only for display, so an unknown time is no error
 		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-// endings maps the states of jobs that have ended to the failure if they recorded none. A job in any other state runs
-// or may still run.
+// endings maps Slurm's final states to the failure class of a job that recorded none. A job in any other state is
+// running or may still run.
 var endings = map[string]failure.Class{
 	"BOOT_FAIL": failure.Resources, "CANCELLED": failure.Terminated, "COMPLETED": failure.Bug,
 	"DEADLINE": failure.Terminated, "FAILED": failure.Bug, "NODE_FAIL": failure.Resources,
@@ -61,7 +61,7 @@ func (e entry) jobState() runner.JobState {
 	return runner.JobState{Pending: e.state == "PENDING", Ended: ended || e.stuck(), Text: text, Failure: class}
 }
 
-// stuck reports whether a job waits for one that has failed.
+// stuck reports whether the job waits for a job that has failed.
 func (e entry) stuck() bool { return e.reason == "DependencyNeverSatisfied" }
 
 // usable reports whether a later command may wait for this job instead of submitting another.

@@ -11,16 +11,15 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// How a job ends when its time is up. Slurm signals the script warning before the limit, or up to a minute earlier. The
-// stage has grace to save its state. margin keeps the limit of a job behind the timeout of its step, so that the
-// step fails with its own message.
+// These times apply when a job reaches its limit.
 const (
-	warning = 2 * time.Minute
-	grace   = 90 * time.Second
-	margin  = 5 * time.Minute
+	warning = 2 * time.Minute  // Slurm signals the script this long before the limit, or up to a minute earlier
+	grace   = 90 * time.Second // the stage then has this long to save its state
+	margin  = 5 * time.Minute  // from a step's timeout to its job's limit, so that the step fails with its own message
 )
 
-// maxRestarts bounds how often a job restarts itself at its time limit. A stage that saves no state would never end.
+// maxRestarts bounds how often a job restarts itself at its time limit. Without a bound, a job whose stage saves no
+// state would restart forever.
 const maxRestarts = 100
 
 // Command returns the options of sbatch and the script of a job.
@@ -57,7 +56,7 @@ func (s *Slurm) Command(j *runner.Job) (options []string, script string, err err
 	return options, script, nil
 }
 
-// Resources returns the options of sbatch for what the step of a job asks for.
+// Resources returns the options of sbatch for the resources and the timeout of a job's step.
 func (s *Slurm) Resources(j *runner.Job) (options []string) {
 	want := j.Node.Step.Resources
 	if want.Cores > 0 {
@@ -77,12 +76,12 @@ func (s *Slurm) Resources(j *runner.Job) (options []string) {
 	return options
 }
 
-// body is the script of a job: the site's lines, the file with the store's variables, the program, its arguments, and
-// the largest number of restarts.
+// body is the template of a job's script. Its values are the site's lines, the file with the store's variables, the
+// program, the program's arguments, and the largest number of restarts.
 //
-// Ahead of the time limit the script gets SIGUSR1, and restarts the job once the stage has saved its state. SIGTERM
-// comes from scancel or from a preemption, after which Slurm decides whether the job restarts. The local directory
-// keeps the runner's locks off the shared file system, where they may not work.
+// Shortly before the time limit, the script gets SIGUSR1; it restarts the job once the stage has saved its state.
+// SIGTERM comes from scancel or from a preemption, after which Slurm decides whether the job restarts. The local
+// directory keeps the runner's locks off the shared file system, where they may not work.
 const body = `#!/bin/bash
 %[1]s
 . %[2]s || exit 2
@@ -112,5 +111,5 @@ exit "$code"
 // quote quotes a word for the shell.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// pattern returns a path in the form in which sbatch expands it to that path.
+// pattern escapes a path for sbatch, which expands % in the names of output files.
 func pattern(path string) string { return strings.ReplaceAll(path, "%", "%%") }

@@ -11,8 +11,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// Site is what a cluster needs to know of every job: the content of a file with #SBATCH lines and shell commands. It is
-// not a language of ours, since users of Slurm know these lines and their site's documentation shows them.
+// Site holds a cluster's settings for every job: the content of a file with #SBATCH lines and shell commands. There is
+// no format of our own for them, because users of Slurm know these lines and their site's documentation shows them.
 type Site struct {
 	text  string
 	limit time.Duration // of a job, from --time; 0 if the file has none
@@ -45,7 +45,7 @@ func parseSite(text string) (Site, error) {
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if i == 0 && strings.HasPrefix(line, "#!") {
-			continue // the script has its own
+			continue // the script has its own #! line
 		}
 		if m := timeOption.FindStringSubmatch(line); m != nil {
 			limit, ok := parseLimit(m[1])
@@ -63,7 +63,7 @@ func parseSite(text string) (Site, error) {
 var limitForm = regexp.MustCompile(`^(?:(\d{1,4})-)?(\d{1,6})(?::(\d{1,2}))?(?::(\d{1,2}))?$`)
 
 // parseLimit reads a time limit in one of Slurm's forms: MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS,
-// DAYS-HOURS:MINUTES or DAYS-HOURS:MINUTES:SECONDS. No limit is 0.
+// DAYS-HOURS:MINUTES or DAYS-HOURS:MINUTES:SECONDS. It returns 0 for no limit.
 func parseLimit(text string) (time.Duration, bool) {
 	if text == "0" || strings.EqualFold(text, "UNLIMITED") || strings.EqualFold(text, "INFINITE") {
 		return 0, true

@@ -36,16 +36,16 @@ import (
 // Slurm is a runner.Scheduler.
 type Slurm struct {
 	Site    Site
-	Program string   // path of pipeline
-	Bin     string   // directory of the stage programs
-	Recipe  string   // path of the recipe
-	Source  []byte   // content of the recipe, which jobs use even if the file changes later
-	Args    []string // further arguments of exec, such as --set
-	Env     []string // variables of the store, NAME=value
-	Lock    string   // file that commands lock while they submit, so that they submit nothing twice
-	Say     func(text string)
+	Program string            // path of pipeline
+	Bin     string            // directory of the stage programs
+	Recipe  string            // path of the recipe
+	Source  []byte            // content of the recipe, which jobs use even if the file changes later
+	Args    []string          // further arguments of exec, such as --set
+	Env     []string          // variables of the store, NAME=value
+	Lock    string            // file that commands lock while they submit, so that they submit nothing twice
+	Say     func(text string) // shows a warning
 
-	written bool // the files of the jobs exist
+	written bool // writeFiles has been called
 }
 
 // RecipeFile returns the path of the recipe that the jobs with this directory use.
@@ -57,7 +57,7 @@ func Place() runner.Placement {
 	return runner.Placement{Job: os.Getenv("SLURM_JOB_ID"), Host: os.Getenv("SLURMD_NODENAME"), Restarts: restarts}
 }
 
-// Submit implements runner.Scheduler. Calls of the controller: one for the queue and one for each job to submit.
+// Submit implements runner.Scheduler. It calls the controller once for the queue and once for each job that it submits.
 func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) error {
 	lock := flock.New(s.Lock)
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
@@ -111,14 +111,14 @@ func accepted(queue []entry, j *runner.Job) {
 	}
 }
 
-// submit submits one job. again says that the controller was not reached, and that the caller must look whether it has
-// the job before trying again.
+// submit submits one job. again is true if the controller did not answer. It may nevertheless have the job, so the
+// caller must look for the job in the queue before trying again.
 func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bool, err error) {
 	if !s.written {
 		s.written = true
 		if err := s.writeFiles(dir); err != nil {
 			const hint = "choose a directory that all nodes share with --dir"
-			return false, failure.New(failure.Resources, hint, "files of the jobs: %w", err)
+			return false, failure.New(failure.Resources, hint, "writing the files of the jobs: %w", err)
 		}
 	}
 	j.Dir = dir
@@ -139,7 +139,7 @@ func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bo
 		return false, failure.New(failure.Usage, "check that the file given with --slurm fits this cluster", "step %s: %w",
 			j.Node.Name(), err)
 	}
-	id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";") // a federation adds its cluster
+	id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";") // sbatch may add ";" and the name of the cluster
 	if !jobID.MatchString(id) {
 		return false, fmt.Errorf("step %s: sbatch printed %q instead of the ID of a job", j.Node.Name(), out)
 	}
@@ -206,8 +206,9 @@ func (s *Slurm) Find(ctx context.Context, jobs []*runner.Job) (map[*runner.Job]r
 	return found, nil
 }
 
-// queue asks for all jobs of the user and tries again while the controller does not answer. While a run waits, it does
-// so after every error, because its jobs need no controller.
+// queue returns all jobs of the user. It tries again while the controller does not answer. If patient is set, it tries
+// again after any error, unless squeue is missing: a run that waits for its jobs must not fail because of Slurm's
+// controller, which the jobs do not need.
 func (s *Slurm) queue(ctx context.Context, patient bool) ([]entry, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = time.Second, time.Minute
@@ -261,8 +262,8 @@ func passing(err error) bool {
 	return false
 }
 
-// call runs a command of Slurm. The store's variables are kept from it, because sbatch would pass them to the
-// controller, which stores them.
+// call runs a command of Slurm. It removes the store's variables from the environment, because sbatch would pass them
+// to the controller, which stores the environment of jobs.
 func (s *Slurm) call(ctx context.Context, stdin, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -283,7 +284,7 @@ func (s *Slurm) call(ctx context.Context, stdin, name string, args ...string) ([
 	return stdout.Bytes(), nil
 }
 
-// secret reports whether a variable, NAME=value, is one of the store's.
+// secret reports whether v, which has the form NAME=value, sets a variable of the store.
 func secret(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "VAPO_") }
 
 // StoreEnv returns the variables that a job needs to reach the store.
@@ -302,7 +303,7 @@ func (s *Slurm) writeFiles(dir string) error {
 		name, value, _ := strings.Cut(v, "=")
 		fmt.Fprintf(&env, "export %s=%s\n", name, quote(value))
 	}
-	// The file has its final mode from the start, so that nobody can read it in between.
+	// The file has its final mode from the start, so that nobody else can read it at any time.
 	file, err := os.OpenFile(filepath.Join(dir, runner.StoreEnvFile), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

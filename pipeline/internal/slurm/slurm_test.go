@@ -60,7 +60,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestTime checks that a job ends after the timeout of its step, unless the site's limit is shorter.
+// TestTime checks that the limit of a job is longer than the timeout of its step, unless the site's limit is shorter.
 func TestTime(t *testing.T) {
 	for _, c := range []struct {
 		timeout time.Duration
@@ -141,7 +141,7 @@ func TestQueue(t *testing.T) {
 		}
 	}
 	if _, err := parseQueue([]byte("no|vapo-a|RUNNING|x|None|/d\n")); err == nil {
-		t.Error("a job without a number was accepted")
+		t.Error("a job whose ID is not a number was accepted")
 	}
 }
 
@@ -158,12 +158,13 @@ func FuzzQueue(f *testing.F) {
 	})
 }
 
-// TestFind checks that a job is not taken for one that waits for another attempt of the step before it.
+// TestFind checks that find ignores a job in the queue if a step that the job needs will be submitted again, and that
+// accepted finds only jobs of its own run.
 func TestFind(t *testing.T) {
 	queue := []entry{{id: "5", name: "vapo-b-0123456789abcdef", state: "PENDING", comment: "/shared/runs/1"}}
 	first := job("a", &recipe.Step{})
 	if second := job("b", &recipe.Step{}, first); find(queue, second) {
-		t.Errorf("found %+v, whose predecessor is new", second)
+		t.Errorf("found %+v, although the step that it needs will be submitted again", second)
 	}
 	first.Found = true
 	second := job("b", &recipe.Step{}, first)
@@ -171,7 +172,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 
-	// sbatch got no answer, but the controller has accepted the job, which belongs to this command.
+	// sbatch got no answer, but the controller may have accepted the job.
 	lost := job("b", &recipe.Step{}, job("a", &recipe.Step{}))
 	accepted(queue, lost)
 	if lost.ID != "" {
@@ -183,7 +184,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestStoreEnv checks that the variables of the store, and no others, are passed to jobs in a file only.
+// TestStoreEnv checks that jobs get the variables of the store and no others, in a file that only the user can read.
 func TestStoreEnv(t *testing.T) {
 	got := StoreEnv([]string{"HOME=/home/ann", "VAPO_STORE=s3://b", "AWS_SECRET_ACCESS_KEY=x", contract.ParentFD + "=3"})
 	if diff := cmp.Diff([]string{"AWS_SECRET_ACCESS_KEY=x", "VAPO_STORE=s3://b"}, got); diff != "" {
