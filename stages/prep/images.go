@@ -65,8 +65,8 @@ func runImages(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-// writeStreams writes each split in batches, as its images arrive, and then the preview and the summary. Once the
-// splits are written, it calls finish, which returns the files that were read.
+// writeStreams writes each split in batches, as its images arrive. It then calls finish, which returns the files that
+// were read, and writes the preview and the summary.
 func writeStreams(
 	ctx context.Context, job *stage.Job, p *params, splits []*source.Stream, finish func() ([]source.File, error),
 ) error {

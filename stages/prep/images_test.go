@@ -126,7 +126,7 @@ func TestOwnMNIST(t *testing.T) {
 	}
 }
 
-// TestOwnWarnings: the manifest counts the files that are left out.
+// TestOwnWarnings: the manifest counts the images and rows that are left out.
 func TestOwnWarnings(t *testing.T) {
 	files := tiles(t, 12)
 	files["even/00.png"] = files["even/00.png"][:60]
@@ -183,7 +183,7 @@ func TestOwnPhotos(t *testing.T) {
 	}
 	code, _, stderr := prep(t, "--source=images", "--path="+path, "--exif-rotate", "--out="+t.TempDir())
 	if code != failure.Input || !strings.Contains(stderr, "5x7") {
-		t.Errorf("turned photos have 5 x 7 pixels: exit %d: %s", code, stderr)
+		t.Errorf("some photos have 5 x 7 pixels after turning, which must be an error: exit %d: %s", code, stderr)
 	}
 	p := resolved(t, `{"source":"images","exif-rotate":true,"path":`+string(must(json.Marshal(path)))+`}`)
 	if p["exif-rotate"] != true {
@@ -200,7 +200,7 @@ func TestOwnKey(t *testing.T) {
 	}
 	want := key(func(map[string][]byte) {})
 	if d := cmp.Diff(want, key(func(f map[string][]byte) { f["notes.txt"] = nil })); d != "" {
-		t.Errorf("a note changes the key:\n%s", d)
+		t.Errorf("a file that is not an image changes the key:\n%s", d)
 	}
 	if cmp.Equal(want, key(func(f map[string][]byte) { f["odd/01.png"] = f["odd/03.png"] })) {
 		t.Error("a changed image leaves the key as it was")
@@ -263,7 +263,7 @@ func TestTable(t *testing.T) {
 		}
 		rows = append(rows, lines[1:]...)
 		if code, _, errs := table(train, file); code != failure.Usage || !strings.Contains(errs, "--force") {
-			t.Errorf("over a file: exit %d: %s", code, errs)
+			t.Errorf("over an existing file: exit %d: %s", code, errs)
 		}
 	}
 	slices.Sort(rows)
@@ -279,15 +279,15 @@ func TestTable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out.csv")
 	code, _, errs := table(samples, file)
 	if code != failure.Input || !strings.Contains(errs, "--like") {
-		t.Errorf("without columns: exit %d: %s", code, errs)
+		t.Errorf("points without columns, no --like: exit %d: %s", code, errs)
 	}
 	code, _, errs = table(samples, file, "--like", samples)
 	if code != failure.Input || !strings.Contains(errs, "no named columns") {
-		t.Errorf("like one without columns: exit %d: %s", code, errs)
+		t.Errorf("--like names a set without columns: exit %d: %s", code, errs)
 	}
 	code, out, errs := table(samples, file, "--like", train)
 	if code != 0 || !strings.Contains(out, `"n":3`) {
-		t.Errorf("like the training set: exit %d: %s%s", code, out, errs)
+		t.Errorf("--like names the training set: exit %d: %s%s", code, out, errs)
 	}
 }
 

@@ -123,7 +123,8 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 // decimalMarks are the values of --decimal.
 var decimalMarks = map[string]rune{"point": '.', "comma": ','}
 
-// columns returns the names of the requested columns, or nil for all columns. Names that contain commas are quoted.
+// columns returns the names of the requested columns, or nil for all columns. In the list, a name that contains a comma
+// must be quoted.
 func columns(p *params) ([]string, error) {
 	if p.Columns == "" {
 		return nil, nil

@@ -16,16 +16,16 @@ import (
 	"vapo/lib/stage"
 )
 
-// Defaults that depend on the source.
+// Default numbers of samples of a drawn source.
 const (
-	drawnTrain = 50000 // training samples of a drawn source
+	drawnTrain = 50000
 	drawnTest  = 10000
 )
 
 // maxValues is the maximum number of coordinates in a split of drawn points: 4 GiB of float32.
 const maxValues = 1 << 30
 
-// noDigest is the source digest of a source that is drawn.
+// noDigest is the value of source-digest for a drawn source, which has no files.
 const noDigest = "none"
 
 type params struct {
@@ -148,7 +148,7 @@ func resolveFiles(p *params) error {
 	return err
 }
 
-// fetches reports whether a set may be downloaded if it is missing.
+// fetches reports whether run may download the source if it is missing.
 func (p *params) fetches() bool {
 	return source.IsPublished(p.Source) && p.Path == "" && !p.Offline && os.Getenv("VAPO_OFFLINE") != "1"
 }
@@ -158,7 +158,7 @@ func resolveDrawn(p *params) error {
 		p.SourceDigest = noDigest
 	}
 	if p.SourceDigest != noDigest {
-		return fmt.Errorf("source %s is drawn, not read; its source-digest is auto or %s", p.Source, noDigest)
+		return fmt.Errorf("source %s is drawn, not read; its source-digest must be auto or %s", p.Source, noDigest)
 	}
 	if p.Path != "" {
 		return fmt.Errorf("source %s is drawn, not read; it takes no path", p.Source)
@@ -177,7 +177,8 @@ func resolveDrawn(p *params) error {
 	}
 	for _, n := range []int{p.NTrain, p.NTest} {
 		if n > maxValues/train.D {
-			return fmt.Errorf("%d samples of %d dimensions; at most %d values are drawn", n, train.D, maxValues)
+			return fmt.Errorf("%d samples of %d dimensions are too many: drawn points have at most %d values per split",
+				n, train.D, maxValues)
 		}
 	}
 	return nil

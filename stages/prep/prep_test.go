@@ -57,7 +57,8 @@ func readSet(t *testing.T, path string) dataset.Set {
 	return s
 }
 
-// digits writes a data set of the MNIST family with 4x4 images, 30 for training and 10 for testing.
+// digits writes the four files of an MNIST-like set with 4x4 images, 30 for training and 10 for testing. It returns
+// their directory. edit may change the files before they are compressed.
 func digits(t *testing.T, edit func(files map[string][]byte)) string {
 	t.Helper()
 	idx := func(mod int, sizes ...int) []byte {
@@ -203,7 +204,7 @@ func TestKeyFollowsContent(t *testing.T) {
 	a, b := key(digits(t, nil)), key(digits(t, nil))
 	changed := key(digits(t, func(f map[string][]byte) { f["t10k-images-idx3-ubyte"][20] ^= 1 }))
 	if d := cmp.Diff(a, b); d != "" {
-		t.Errorf("the same files in two places:\n%s", d)
+		t.Errorf("the same files in two folders give different keys:\n%s", d)
 	}
 	if cmp.Equal(a, changed) {
 		t.Error("a changed pixel leaves the key as it was")
@@ -217,8 +218,7 @@ func must(b []byte, err error) []byte {
 	return b
 }
 
-// TestRefuses runs the stage on bad input. It checks the exit code, that the message names the culprit and has a hint,
-// and that no file is written.
+// TestRefuses runs the stage on bad input. It checks the exit code, parts of the message, and that no file is written.
 func TestRefuses(t *testing.T) {
 	sound := digits(t, nil)
 	raw := func(name string, edit func([]byte) []byte) string {
@@ -315,7 +315,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestOffline checks the key of a set that is missing, and that --offline and VAPO_OFFLINE refuse to download it.
+// TestOffline: a published set that is missing has a digest, because it can be downloaded. With --offline or
+// VAPO_OFFLINE=1, it is an error.
 func TestOffline(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", "")

@@ -20,7 +20,7 @@ type summary struct {
 	Train   splitSummary  `json:"train"`
 	Test    splitSummary  `json:"test"`
 	Valid   *splitSummary `json:"valid,omitempty"`
-	// Columns describes the columns of a table. Their units give the training split mean 0 and standard deviation 1.
+	// Columns describes the columns of a table, with the mean and standard deviation that standardise them.
 	Columns []dataset.Column `json:"columns,omitempty"`
 }
 
@@ -73,8 +73,7 @@ func describe(set dataset.Set) splitSummary {
 	return out
 }
 
-// imageTally accumulates the moments of a split over its batches. The sums of pixels are integers, so only the final
-// division rounds.
+// imageTally accumulates the moments of a split over its batches. Its sums are integers and therefore exact.
 type imageTally struct {
 	n, plane int
 	perClass []int

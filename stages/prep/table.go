@@ -14,11 +14,11 @@ import (
 	"vapo/lib/stage"
 )
 
-// tableCmd writes points as a table in the original units: the owner of the table cannot use standardised coordinates.
+// tableCmd writes standardised points as a table in the units of the table that they came from.
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`
-	Like   string `help:"Data set with the column names and units; empty: those of the points." placeholder:"REF"`
+	Like   string `help:"Data set that has the column names and units; empty: the points themselves." placeholder:"REF"`
 	Force  bool   `help:"Overwrite an existing file."`
 }
 
