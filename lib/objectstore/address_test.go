@@ -92,7 +92,8 @@ func TestSilentServers(t *testing.T) {
 	cfg := config(t, objectstoretest.EmbeddedEnv(t))
 	cfg.Gateway, cfg.Patience, cfg.WaitAtOpen = "", time.Hour, true
 	var connections atomic.Int64
-	// serve forwards a connection to a server if its first byte fits the scheme: TLS begins with 0x16.
+	// serve accepts connections. If a connection begins as wantTLS says (TLS begins with 0x16), serve forwards it to addr.
+	// Otherwise serve closes it without an answer.
 	serve := func(addr string, wantTLS bool) (host string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -141,7 +142,7 @@ func TestSilentServers(t *testing.T) {
 			t.Errorf("%s: error %v, hint %q", endpoint, err, failure.HintOf(err))
 		}
 		if n := connections.Load(); n > 3 {
-			t.Errorf("%s: %d connections", endpoint, n)
+			t.Errorf("%s: %d connections, want at most 3", endpoint, n)
 		}
 	}
 }

@@ -32,7 +32,7 @@ type Config struct {
 	// breaks connections, is overloaded, or cannot be looked up because the name server fails. 0 means a few short
 	// attempts.
 	Patience time.Duration
-	// WaitAtOpen makes Open use Patience too.
+	// WaitAtOpen makes Open, too, wait for a store that is unavailable.
 	WaitAtOpen bool
 	// Notify, if not nil, receives a message for the user when an operation begins to wait for the store, and another
 	// when the store answers again. Several goroutines may call it at once.
@@ -94,7 +94,7 @@ func PatienceFromEnv(getenv func(string) string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, configError("for example 90s, 10m or 0", "VAPO_STORE_PATIENCE is not a duration")
+		return 0, configError("set it to a duration, for example 90s, 10m or 0", "VAPO_STORE_PATIENCE is not a duration")
 	}
 	return d, nil
 }
@@ -123,7 +123,7 @@ func (c *Config) validate() error {
 		c.Region = "us-east-1"
 	}
 	if strings.Trim(c.Region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-		return configError("for example us-east-1", "AWS_REGION is not the name of a region")
+		return configError("set it to the bucket's region, for example us-east-1", "AWS_REGION is not the name of a region")
 	}
 	if c.Endpoint == "" {
 		c.Endpoint = "https://s3." + c.Region + ".amazonaws.com"
@@ -171,7 +171,7 @@ func isPort(s string) bool {
 	return s == "" || err == nil
 }
 
-var errEndpoint = configError("for example http://localhost:9000 or https://s3.example.org",
+var errEndpoint = configError("set it, for example, to http://localhost:9000 or https://s3.example.org",
 	"AWS_ENDPOINT_URL is not the address of a server")
 
 // String names the store without secrets.

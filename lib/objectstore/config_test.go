@@ -81,7 +81,7 @@ func FuzzParseURL(f *testing.F) {
 		bucket, prefix, err := objectstore.ParseURL(s)
 		if err != nil {
 			if !errors.Is(err, objectstore.ErrConfig) {
-				t.Fatalf("untyped error %v", err)
+				t.Fatalf("error %v does not match ErrConfig", err)
 			}
 			return
 		}

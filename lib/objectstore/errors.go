@@ -75,12 +75,12 @@ type verdict struct {
 
 const (
 	once = 1
-	// A timeout has already taken a long time.
+	// An attempt that ends with a timeout takes long, so there are few of them.
 	twice = 2
-	// A refused connection usually means that no server is running, but the server may be just starting. The attempts take
-	// about a second in total.
+	// A refused connection usually means that no server is running, but the server may be just starting. The pauses take
+	// less than a second in total.
 	fewTimes = 4
-	// Overload and contention are temporary. The attempts take about ten seconds in total.
+	// Overload and contention are temporary. The pauses take about six seconds in total.
 	manyTimes = 7
 )
 
@@ -167,7 +167,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	case "NoSuchKey", "NoSuchUpload":
 		return permanent(ErrNotFound, "")
 	case "NoSuchBucket":
-		if resp.RequestID == "" { // minio-go reports this code for every response with status 404
+		if resp.RequestID == "" { // minio-go also reports this code for a 404 without an S3 error
 			return permanent(ErrUnreachable, hintReach)
 		}
 		return permanent(ErrNoBucket, "create the bucket, or correct VAPO_STORE")
@@ -196,7 +196,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 			return permanent(ErrReadOnly, "the store's file system or directory does not allow writing")
 		}
 	case "ConditionalRequestConflict", "OperationAborted":
-		return verdict{attempts: manyTimes, ambiguous: true} // AWS answers this under contention
+		return verdict{attempts: manyTimes, ambiguous: true} // AWS returns these codes under contention
 	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
 		// Stores that keep objects as files also report this error briefly while other clients write and delete the same key.
 		return verdict{hint: "one key is a directory prefix of another, which this store cannot hold", attempts: fewTimes}
@@ -211,7 +211,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	switch code := resp.StatusCode; {
 	case code == http.StatusInsufficientStorage:
 		return permanent(ErrNoSpace, "free space where the store keeps its objects")
-	// Status 404 is missing here on purpose: only the store's error code proves that an object does not exist.
+	// Status 404 is missing on purpose: only the code NoSuchKey says that an object does not exist.
 	case code == http.StatusForbidden || code == http.StatusUnauthorized:
 		return permanent(ErrDenied, hintDenied)
 	case code == http.StatusPreconditionFailed:

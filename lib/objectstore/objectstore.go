@@ -77,7 +77,7 @@ type PutOptions struct {
 
 // Store is a flat space of named objects. All methods are safe for concurrent use, stop when the context ends, and
 // retry temporary failures (overload, broken connections, contention) for a few seconds before they fail with an
-// [*Error].
+// [*Error]. If the store is unavailable, they wait for as long as Config.Patience.
 //
 // Keys are relative paths of UTF-8 elements separated by single slashes. No key may be a directory prefix of another
 // ("a" and "a/b"): a store that keeps objects as files cannot hold both.

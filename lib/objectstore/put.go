@@ -109,7 +109,8 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 		v := judge(u.ctx, err, true)
 		conditional := u.opt.IfAbsent || u.opt.IfMatch != ""
 		failed := v.kind == ErrExists || v.kind == ErrNotFound
-		// A server may refuse a large body by closing the connection early, and its response may get lost.
+		// A server that refuses a large body may close the connection early, and its response may get lost. The object then
+		// shows whether the condition was violated.
 		if failed && ambiguous || conditional && v.kind == ErrUnreachable && v.ambiguous {
 			obj, err := u.s.head(u.ctx, "put", u.key)
 			switch {

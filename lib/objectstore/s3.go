@@ -29,9 +29,9 @@ type s3Store struct {
 }
 
 // Open connects to a store and makes one request, so that an unreachable server, wrong credentials or a missing bucket
-// are reported before any work is done. Unless cfg.WaitAtOpen is set, an unavailable store is reported within about a
-// second, because a wrong setting is the usual cause; later operations wait for the store. Open does not check that the
-// store is writable: see [Probe].
+// are reported before any work is done. Unless cfg.WaitAtOpen is set, Open reports an unavailable store after a few
+// seconds, because the usual cause is a wrong setting. Later operations wait for the store. Open does not check that
+// the store is writable: see [Probe].
 func Open(ctx context.Context, cfg Config) (Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -99,7 +99,7 @@ func newStore(cfg Config) (*s3Store, error) {
 		Secure:    secure,
 		Region:    cfg.Region,
 		Transport: transport,
-		// minio-go must not retry, because this package does. Only code that counts the attempts can tell whether a condition
+		// minio-go must not retry, because this package does. Only code that sees every attempt can tell whether a condition
 		// was violated by its own first attempt or by another writer.
 		MaxRetries: 1,
 		// Trailing checksums are off: some servers refuse them and others corrupt the content. The digest of the content is
@@ -196,7 +196,7 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 	return &reader{ctx: ctx, s: s, key: key, etag: info.ETag, off: off, end: off + info.Size, body: body}, nil
 }
 
-// open requests an object, or only the range span if it is set.
+// open requests an object, or only the byte range in span if span is set.
 func (s *s3Store) open(ctx context.Context, key, span string) (body io.ReadCloser, info Info, err error) {
 	err = s.retry(ctx, "get", key, false, func(int) (err error) {
 		body, info, err = s.request(ctx, key, span, "")

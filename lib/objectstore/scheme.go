@@ -13,7 +13,7 @@ import (
 
 // otherScheme returns an error if the server speaks HTTPS although the endpoint says http, or the reverse. Some servers
 // send a clear answer to a client with the wrong scheme. Others only close the connection, as a failing server does, so
-// otherScheme probes the server. err is the error of a request.
+// otherScheme tries the other scheme. err is the error of the first request.
 func (s *s3Store) otherScheme(ctx context.Context, err error) error {
 	v := judge(ctx, err, false)
 	var op *net.OpError

@@ -42,7 +42,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	if _, err := s.Head(t.Context(), "big"); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("part of it was stored: %v", err)
+		t.Errorf("head after failed writes: error %v, want ErrNotFound", err)
 	}
 	if got := read(t, s, "before"); got != "fits" {
 		t.Errorf("read %q", got)
@@ -55,7 +55,7 @@ func TestReadOnly(t *testing.T) {
 	child, s, _ := start(t, dir)
 	write(t, s, "k", "v")
 	// The directory itself cannot be remounted read-only, because the locks and the log in it are open for writing. Only
-	// the objects are made read-only, which is also the more likely failure.
+	// the objects are made read-only.
 	objects := filepath.Join(dir, ".vapo", "store")
 	if err := syscall.Mount(objects, objects, "", syscall.MS_BIND, ""); err != nil {
 		t.Fatal(err)

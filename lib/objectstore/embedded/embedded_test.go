@@ -112,7 +112,7 @@ func gatewayPID(t *testing.T, dir string) int {
 	return s.PID
 }
 
-// gone waits for a process to end, until the test times out.
+// gone waits for a process to end.
 func gone(t *testing.T, pid int) {
 	t.Helper()
 	for alive(pid) {
@@ -178,7 +178,7 @@ func TestContentsOutliveTheGateway(t *testing.T) {
 	write(t, s, "k", "kept")
 	pid := gatewayPID(t, dir)
 	if first.Attached() {
-		t.Error("the first use attached to something")
+		t.Error("the first Start attached to a gateway instead of starting one")
 	}
 	first.Close()
 	gone(t, pid)
@@ -227,7 +227,7 @@ func TestOthersCannotReadTheKeys(t *testing.T) {
 	}
 	_, _, other := start(t, t.TempDir())
 	if env.SecretKey == other.SecretKey || env.AccessKey == other.AccessKey || len(env.SecretKey) < 32 {
-		t.Error("two directories have the same keys, or weak ones")
+		t.Error("two directories share a key, or the secret key is short")
 	}
 	if !strings.HasPrefix(env.Endpoint, "http://127.0.0.1:") {
 		t.Errorf("the gateway listens at %s", env.Endpoint)
@@ -308,7 +308,7 @@ func TestGatewayKilled(t *testing.T) {
 	}
 	_, s, again := start(t, dir)
 	if again.Endpoint == env.Endpoint {
-		t.Error("it attached to the other program")
+		t.Error("Start attached to the other program")
 	}
 	if got := read(t, s, "k"); got != "kept" {
 		t.Errorf("read %q", got)
@@ -352,7 +352,7 @@ func TestImpostor(t *testing.T) {
 	defer cancel()
 	_, err = objectstore.Open(ctx, cfg)
 	if err == nil || !strings.Contains(failure.HintOf(err), filepath.Join(dir, ".vapo", "gateway.log")) {
-		t.Errorf("it opened the store of another program: %v with hint %q", err, failure.HintOf(err))
+		t.Errorf("error %v, hint %q, want a hint that names the gateway's log", err, failure.HintOf(err))
 	}
 	_, _, again := start(t, dir)
 	if _, err := objectstore.Open(t.Context(), cfg); err != nil || again.Endpoint == env.Endpoint {
@@ -377,7 +377,7 @@ func TestOtherEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := objectstore.Open(t.Context(), cfg); err == nil {
-		t.Error("it opened the embedded store")
+		t.Error("Open used the embedded store instead of AWS_ENDPOINT_URL")
 	}
 }
 
@@ -449,7 +449,7 @@ func TestSignalsDoNotReachTheGateway(t *testing.T) {
 	_, s, _ := start(t, dir)
 	pid := gatewayPID(t, dir)
 	if pgid, err := syscall.Getpgid(pid); err != nil || pgid == syscall.Getpgrp() {
-		t.Errorf("the gateway is in this process group, %v", err)
+		t.Errorf("the gateway is in the test's process group, or ended: %v", err)
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if err := syscall.Kill(pid, sig); err != nil {

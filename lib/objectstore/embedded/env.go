@@ -13,7 +13,7 @@ type Env struct {
 	SecretKey string `json:"secret_key"`
 	Region    string `json:"region"`
 	Store     string `json:"store"`   // s3://bucket
-	Gateway   string `json:"gateway"` // as objectstore.Config.Gateway
+	Gateway   string `json:"gateway"` // see objectstore.Config.Gateway
 }
 
 // variables lists the settings in the order in which they are printed. It includes empty values, which override

@@ -48,7 +48,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		wantRefused(t, "put "+key, err)
 		wantRefused(t, "delete "+key, s.Delete(ctx, key))
 		_, err = s.DeleteUnchanged(ctx, []objectstore.Info{{Key: key}}, time.Now())
-		wantRefused(t, "delete with others "+key, err)
+		wantRefused(t, "DeleteUnchanged "+key, err)
 	}
 	_, err := s.Put(ctx, "a/dir/new", strings.NewReader("v"), 1, objectstore.PutOptions{})
 	wantRefused(t, "put a/dir/new", err)

@@ -63,7 +63,7 @@ func TestStartFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := embedded.Start(t.Context(), dir, os.Args[0]); failure.HintOf(err) == "" {
-		t.Errorf("a file in the way: %v", err)
+		t.Errorf(".vapo is a file: error %v has no hint", err)
 	}
 }
 
@@ -119,6 +119,7 @@ func TestDamagedKeys(t *testing.T) {
 }
 
 // TestLeftovers: a gateway removes what killed gateways have left behind, except uploads that may still be continued.
+// It keeps only the end of a long log.
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	child, s, _ := start(t, dir)

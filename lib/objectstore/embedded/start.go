@@ -38,7 +38,7 @@ import (
 const (
 	// startTimeout bounds how long Start waits for an old gateway to end and a new one to start.
 	startTimeout = 20 * time.Second
-	// watchInterval is how often a user checks that the gateway of another process runs.
+	// watchInterval is how often a user checks that the gateway runs.
 	watchInterval = time.Second
 	// restartInterval is the shortest time between two starts, so that a gateway that ends at once does not keep the
 	// machine busy.
@@ -57,7 +57,7 @@ type Child struct {
 }
 
 // Close releases the gateway. If this process started the gateway and nobody else uses it, the gateway ends, and Close
-// waits until it has ended.
+// waits up to two seconds for its end.
 func (c *Child) Close() error {
 	c.once.Do(func() {
 		if c.unwatch != nil {
@@ -260,7 +260,7 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 		_ = cmd.Wait() // the report or the log contains the error
 		close(exited)
 	}()
-	// If the gateway ends early, its end of the pipe closes and this read returns.
+	// If the gateway ends early, its end of the pipe closes, and Decode returns.
 	defer context.AfterFunc(ctx, func() { report.Close() })()
 	var rep Report
 	decodeErr := json.NewDecoder(report).Decode(&rep)

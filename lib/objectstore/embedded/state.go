@@ -46,7 +46,8 @@ const (
 	Region = "us-east-1"
 )
 
-// Prepare creates the directory. It writes nothing if the directory exists, so that a store on a full disk can be read.
+// Prepare creates the directory. If the directory exists, Prepare needs no disk space, so a store on a full disk can be
+// read.
 func (l Layout) Prepare() error {
 	err := os.MkdirAll(l.Data(), 0o700)
 	if err == nil {
@@ -131,8 +132,8 @@ func (l Layout) createKeys() error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	// The file system has no hard links. If two processes race here, the gateway's lock lets only one of them serve, and
-	// the loser starts again with the winner's keys.
+	// The file system has no hard links. If two processes get here at once, the last one to rename its file wins. LoadKeys
+	// then reads the file.
 	return os.Rename(tmp, l.keys())
 }
 

@@ -35,7 +35,7 @@ func TestDeleteAnswerIsLost(t *testing.T) {
 		}
 		changed, err := s.DeleteUnchanged(t.Context(), objects, time.Now())
 		if err != nil || len(changed) != 1 || changed[0].Key != "b" {
-			t.Errorf("changed are %v, %v", changed, err)
+			t.Errorf("changed objects: %v, error %v, want only b", changed, err)
 		}
 		if exists(t, s, "a") || !exists(t, s, "b") || exists(t, s, "c") || !lost.Load() {
 			t.Errorf("a, b, c exist: %v, %v, %v", exists(t, s, "a"), exists(t, s, "b"), exists(t, s, "c"))
@@ -59,7 +59,7 @@ func TestDeleteFails(t *testing.T) {
 		}}.Open(t, env)
 		a := put(t, s, "a", "a", objectstore.PutOptions{})
 		if changed, err := s.DeleteUnchanged(t.Context(), []objectstore.Info{a}, time.Now()); err != nil || changed != nil {
-			t.Errorf("changed are %v, %v", changed, err)
+			t.Errorf("changed objects: %v, error %v, want none", changed, err)
 		}
 		if exists(t, s, "a") || refusals.Load() != -1 {
 			t.Errorf("a exists: %v; %d requests too few", exists(t, s, "a"), refusals.Load()+1)

@@ -33,7 +33,7 @@ func testDeleteUnchanged(t *testing.T, s objectstore.Store) {
 	}
 	objects := append(fill(), objectstore.Info{Key: "nobody", ETag: "x"})
 	if changed, err := s.DeleteUnchanged(t.Context(), objects, time.Now()); err != nil || len(changed) > 0 {
-		t.Errorf("changed are %v, %v", changed, err)
+		t.Errorf("changed objects: %v, error %v, want none", changed, err)
 	}
 	for _, info := range objects {
 		if exists(t, s, info.Key) {
@@ -48,7 +48,7 @@ func testDeleteUnchanged(t *testing.T, s objectstore.Store) {
 	}
 	changed, err := s.DeleteUnchanged(t.Context(), objects, time.Now().Add(-time.Minute))
 	if err != nil || !slices.Equal(changed, objects[:1]) || !exists(t, s, "a") || exists(t, s, "d e&ü") {
-		t.Errorf("changed are %v, %v", changed, err)
+		t.Errorf("changed objects: %v, error %v, want only a, and only a kept", changed, err)
 	}
 	if _, err := s.DeleteUnchanged(t.Context(), nil, time.Time{}); err != nil {
 		t.Error(err)

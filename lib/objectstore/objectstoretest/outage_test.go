@@ -15,7 +15,7 @@ import (
 )
 
 // TestOutage: operations wait for a store that is unavailable. The user is notified once when the outage begins and
-// once when the store returns. By default, only Open does not wait.
+// once when the store returns. Open waits only if WaitAtOpen is set.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {
@@ -79,7 +79,8 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestPatienceEnds: the error of a store that stays unavailable names the variable that sets the patience.
+// TestPatienceEnds: if a store stays unavailable, an operation fails after the patience, and its hint names the
+// variable that sets it.
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(Faults{}.handler(t, EmbeddedEnv(t)))
@@ -91,9 +92,9 @@ func TestPatienceEnds(t *testing.T) {
 	_, err := s.Head(t.Context(), "k")
 	var typed *objectstore.Error
 	if !errors.As(err, &typed) || !strings.Contains(typed.Hint, "VAPO_STORE_PATIENCE") {
-		t.Errorf("error is %v", err)
+		t.Errorf("error %v, want one whose hint names VAPO_STORE_PATIENCE", err)
 	}
 	if d := time.Since(began); d < cfg.Patience {
-		t.Errorf("the operation waited for %v", d)
+		t.Errorf("the operation waited only %v", d)
 	}
 }

@@ -30,8 +30,8 @@ type Faults struct {
 // errLost is the error of Faults.After for a response that gets lost.
 var errLost = errors.New("response lost")
 
-// Proxy returns the configuration of a client whose requests pass through a proxy. The client is patient and notices a
-// stall soon.
+// Proxy returns the configuration of a client whose requests pass through a proxy. The client waits 30 seconds for an
+// unavailable store and regards a transfer as stalled after 0.3 seconds.
 func (f Faults) Proxy(t testing.TB, env embedded.Env) objectstore.Config {
 	t.Helper()
 	srv := httptest.NewServer(f.handler(t, env))

@@ -17,7 +17,7 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// randomFaults injects a fault into a third of all requests, but never into more than two in a row.
+// randomFaults injects a fault into up to a third of all requests, but never into more than two in a row.
 func randomFaults(random *rand.Rand) Faults {
 	var mu sync.Mutex
 	inRow := 0
@@ -144,7 +144,7 @@ func (m *model) step() {
 		m.want[key] = content
 		_, err = tryPut(m.t, m.s, key, "stale", objectstore.PutOptions{IfMatch: info.ETag})
 		if content != want && !errors.Is(err, objectstore.ErrExists) {
-			fail("put if a stale ETag matches", err)
+			fail("put with a stale ETag", err)
 		}
 	case 3:
 		r, _, err := m.s.Get(m.t.Context(), key)

@@ -193,7 +193,7 @@ func testAnnounced(t *testing.T, s objectstore.Store) {
 		}
 	}
 	if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("something was written: %v", err)
+		t.Errorf("head after failed writes: error %v, want ErrNotFound", err)
 	}
 }
 
@@ -220,7 +220,7 @@ func testList(t *testing.T, s objectstore.Store) {
 		}
 	}
 	for range s.List(t.Context(), "") {
-		break // stopping early must neither hang nor leak
+		break // stopping early must not hang
 	}
 }
 
@@ -253,7 +253,7 @@ func testCancelled(t *testing.T, s objectstore.Store) {
 		}
 	}
 	if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("a cancelled put wrote: %v", err)
+		t.Errorf("head after a cancelled put: error %v, want ErrNotFound", err)
 	}
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes profiles.json: which keys, region and endpoint the AWS CLI's library takes from an environment and files.
+"""Writes profiles.json: the keys, region and endpoint that botocore, the AWS CLI's library, finds in each case.
 
-Needs botocore. In the values of variables, DIR stands for a directory with the two files.
+A case is an environment, together with the two profile files. In its variables, DIR stands for their directory.
 """
 import json, os, pathlib, sys, tempfile
 import botocore.session
