@@ -38,8 +38,7 @@ import (
 // ErrNotFound is objectstore.ErrNotFound: the blob, record, ref or state does not exist.
 var ErrNotFound = objectstore.ErrNotFound
 
-// ErrCorrupt means that the store returned bytes other than those that were stored. Errors that match it are
-// *CorruptError.
+// ErrCorrupt means that an object in the store is damaged. Errors that match it are *CorruptError.
 var ErrCorrupt = failure.New(failure.Integrity, "", "corrupt object in the store")
 
 // CorruptError says which object is damaged.
@@ -107,7 +106,7 @@ func (s *Store) corrupt(key, hint, format string, args ...any) error {
 	return &CorruptError{Object: key, Store: s.objects.String(), Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// maxDocument limits the size of the JSON documents that this package reads into memory, in bytes.
+// maxDocument limits the size of the documents that this package reads into memory, in bytes.
 const maxDocument = 64 << 20
 
 // readDocument reads a whole small object and returns its content and its Info.
@@ -132,7 +131,6 @@ func (s *Store) writeDocument(ctx context.Context, key string, v any, opt object
 	return s.put(ctx, key, append(data, '\n'), opt)
 }
 
-// put stores a small object.
 func (s *Store) put(ctx context.Context, key string, data []byte, opt objectstore.PutOptions) error {
 	_, err := s.objects.Put(ctx, key, bytes.NewReader(data), int64(len(data)), opt)
 	return err

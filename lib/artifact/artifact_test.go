@@ -42,7 +42,7 @@ func put(t testing.TB, s *artifact.Store, content string) artifact.Digest {
 		t.Fatal(err)
 	}
 	if n != int64(len(content)) {
-		t.Errorf("%d bytes were stored of %d", n, len(content))
+		t.Errorf("Put returned size %d, want %d", n, len(content))
 	}
 	sizes.Store(d, n)
 	return d
@@ -309,7 +309,7 @@ func TestRecordThatLies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if standing, won, err := s.Publish(t.Context(), honest); err != nil || !won {
-			t.Errorf("%s: %+v stands, %v", name, standing, err)
+			t.Errorf("%s: Publish kept the record %+v, %v", name, standing, err)
 		}
 	}
 	if _, _, err := s.Publish(t.Context(), size); failure.ClassOf(err) != failure.Integrity {

@@ -167,8 +167,8 @@ func digestOfKey(key string) (Digest, error) {
 	return d, nil
 }
 
-// usersOf lists the refs and actions that use a blob. The first call reads all refs and records; later calls reuse the
-// result.
+// usersOf lists the refs and action outputs that use a blob. The first call reads all refs and records; later calls
+// reuse the result.
 func (c *check) usersOf(ctx context.Context, d Digest) ([]string, error) {
 	if c.users != nil {
 		return c.users[d], nil

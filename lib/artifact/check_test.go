@@ -99,7 +99,7 @@ func TestCheckMovesDamageAside(t *testing.T) {
 		blobKey(made): "output x of action " + rec.Key, blobKey(imported): "ref best",
 	} {
 		if got := strings.Join(found[key].Users, ", "); got != users {
-			t.Errorf("%s is used as %q, want %q", key, got, users)
+			t.Errorf("%s is used by %q, want %q", key, got, users)
 		}
 	}
 	found, _ = findings(t, s, true)
@@ -118,14 +118,15 @@ func TestCheckMovesDamageAside(t *testing.T) {
 		t.Errorf("a record that was moved aside: %v", err)
 	}
 	if missing(t, s, rec) == "" {
-		t.Error("the action whose output was moved aside misses nothing")
+		t.Error("Missing reports nothing, although an output was moved aside")
 	}
 	if got, err := read(t, s, named); err != nil || got != "named" {
 		t.Errorf("an intact blob: %q, %v", got, err)
 	}
 }
 
-// TestSameSizeDamageIsRepaired: damage that keeps the size is found only by reading the blob, not by Head.
+// TestSameSizeDamageIsRepaired: storing a blob again repairs damage that keeps the blob's size. Head does not show such
+// damage, so Put must read the blob.
 func TestSameSizeDamageIsRepaired(t *testing.T) {
 	s, file := onDisk(t)
 	d := put(t, s, "some content")

@@ -80,9 +80,10 @@ func TestClockOfTheStore(t *testing.T) {
 	}
 }
 
-// TestRenewedRecordIsRead: a renewed record has the same outputs, and Renew refuses the copy that was read before.
+// TestRenewedRecordIsRead: a renewed record has the same outputs, and Renew returns false for a copy that was read
+// before the renewal.
 func TestRenewedRecordIsRead(t *testing.T) {
-	defer artifact.SetRenewAge(-time.Minute)() // the Date header may lag behind the time of an object
+	defer artifact.SetRenewAge(-time.Minute)() // negative, because the Date header may lag behind an object's time
 	s := open(t)
 	rec := record(t, "train", map[string]artifact.Digest{"x": put(t, s, "x")})
 	if _, _, err := s.Publish(t.Context(), rec); err != nil {
@@ -100,6 +101,6 @@ func TestRenewedRecordIsRead(t *testing.T) {
 		t.Errorf("the renewed record is %+v, %v", second, err)
 	}
 	if ok, err := s.Renew(t.Context(), first); ok || err != nil {
-		t.Errorf("a record that has changed since: %v, %v", ok, err)
+		t.Errorf("Renew of a record that has changed returns %v, %v", ok, err)
 	}
 }

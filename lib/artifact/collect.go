@@ -30,9 +30,9 @@ type Collection struct {
 // uploads is the key under which Collect's result counts unfinished uploads.
 const uploads = "uploads"
 
-// Collect deletes everything that cannot be reached from a ref or from Keep. It counts what it deleted, or would
-// delete, by the first element of the object's key. The kind "uploads" counts unfinished uploads, whose sizes are
-// unknown. Contents.Roots must not be called afterwards.
+// Collect deletes everything that cannot be reached from a ref, from Keep or from a young record. It counts what it
+// deleted, or would delete, by the first element of the object's key. The kind "uploads" counts unfinished uploads,
+// whose sizes are unknown. Contents.Roots must not be called afterwards.
 //
 // Collect is safe while other programs use the store, while another collection runs, and if it is killed at any time.
 // Its safety relies on six rules:
@@ -189,7 +189,7 @@ func (k *collection) sweep(
 	return b.kept, err
 }
 
-// live deletes the live state of actions that nobody works on.
+// live deletes the live state of actions that nobody has worked on for the grace period.
 func (k *collection) live(ctx context.Context) error {
 	b := k.batches(ctx)
 	var action string
@@ -215,8 +215,8 @@ func (k *collection) live(ctx context.Context) error {
 	return b.wait()
 }
 
-// records deletes records, the latest first. So if an action turns out to be in use, the records of the actions that
-// made its inputs still exist.
+// records deletes the records that are not kept, the latest first. So if an action turns out to be in use, the records
+// of the actions that made its inputs still exist.
 func (k *collection) records(ctx context.Context) error {
 	var dead []uint32
 	for n := range k.c.actions {

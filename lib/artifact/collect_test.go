@@ -109,7 +109,8 @@ func (m *model) reachRecord(rec artifact.Record) {
 	}
 }
 
-// newModel fills a store with old objects, and then adds young ones and uses old ones.
+// newModel fills a store with old objects, and then adds young ones and uses old ones. It also returns the collection
+// that the test runs.
 func newModel(t *testing.T, s *artifact.Store) (*model, func(*artifact.Contents) artifact.Collection) {
 	m := &model{t: t, s: s, keep: map[string]bool{}}
 	for range 5 {
@@ -141,9 +142,9 @@ func newModel(t *testing.T, s *artifact.Store) (*model, func(*artifact.Contents)
 	m.put("damaged/blobs/x", "damaged")
 	m.put("probe/left", "")
 	for _, kind := range []string{"actions/", "runs/", "refs/", "blobs/sha256/ab/", "series/x/"} {
-		m.put(kind+".name.sgwtmp.1764211", "x") // a gateway was killed
+		m.put(kind+".name.sgwtmp.1764211", "x") // what a killed gateway leaves
 	}
-	m.put("actions/"+strings.Repeat("c", 64)+".json", "{\"deleted\": true}\n") // a collection was killed
+	m.put("actions/"+strings.Repeat("c", 64)+".json", "{\"deleted\": true}\n") // what a killed collection leaves
 	m.put("other/program", "x")
 	m.keep["other/program"], m.keep[busy+"/state/step"] = true, true
 	time.Sleep(5 * time.Second)
@@ -426,7 +427,7 @@ func TestCollectBesideRunners(t *testing.T) {
 		})
 		runners.Wait()
 		collector.Wait()
-		t.Logf("%d hits, %d misses, %d lost to a collection, %d collected, %d lost because a runner was late", hits.Load(),
+		t.Logf("%d hits, %d misses, %d changed before Renew, %d collected, %d lost because a runner was late", hits.Load(),
 			misses.Load(), raced.Load(), freed.Load(), excused.Load())
 		if hits.Load() == 0 || freed.Load() == 0 {
 			t.Error("no runner found a result, or no collection deleted an object")

@@ -51,7 +51,7 @@ type action struct {
 }
 
 // Contents reads every record, ref, lease and series entry. It writes a temporary object to read the store's clock. It
-// fails with ErrCorrupt if one of these documents is damaged.
+// fails with ErrCorrupt if a record or a ref is damaged.
 func (s *Store) Contents(ctx context.Context) (*Contents, error) {
 	c := &Contents{
 		Refs: map[string]Digest{}, Runs: map[string]time.Time{}, Working: map[string]bool{}, byKey: map[sum]uint32{},

@@ -48,7 +48,7 @@ func (s *Store) Index(
 		}
 	}
 	for key := range made {
-		delete(listed, key) // the rest has to be read
+		delete(listed, key) // what remains in listed has to be read
 	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)

@@ -26,11 +26,11 @@ func TestIndex(t *testing.T) {
 			damaged++
 		})
 		if err != nil || changed != wantChange || damaged != wantDamaged || len(made) != len(keys) {
-			t.Errorf("%s: changed %v, %d damaged, %d records: %v", what, changed, damaged, len(made), err)
+			t.Errorf("index %s: changed %v, %d damaged, %d records: %v", what, changed, damaged, len(made), err)
 		}
 		for _, key := range keys {
 			if _, ok := made[key]; !ok {
-				t.Errorf("%s: it lacks %s", what, key)
+				t.Errorf("index %s: made lacks %s", what, key)
 			}
 		}
 	}

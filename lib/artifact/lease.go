@@ -53,7 +53,7 @@ type leaseDocument struct {
 
 // LeaseWait tells Acquire how to deal with a lease that another runner holds.
 type LeaseWait struct {
-	// Held is called once for each holder that Acquire waits for. If it returns an error, Acquire fails with it.
+	// Held is called once for each holder that Acquire waits for. If it returns an error, Acquire fails with that error.
 	Held func(Holder) error
 	// Ended reports whether the holder's process is known to have ended. Acquire then takes the lease over at once.
 	Ended func(Holder) bool
@@ -227,7 +227,8 @@ func (s *Store) awaitLease(ctx context.Context, lease string, wait LeaseWait) (e
 			return "", err
 		}
 		now := time.Now()
-		// If this process slept or the store was unreachable, the holder may have been unable to renew its lease.
+		// If this process slept or the store was unreachable, the holder may have been unable to renew its lease. So the wait
+		// for the lease to expire starts again.
 		if etag != seen || now.Sub(looked) > 5*leasePoll {
 			seen, since = etag, now
 		}

@@ -100,7 +100,7 @@ func TestLeaseIsKept(t *testing.T) {
 			err = errors.Join(err, errors.New("the waiter returned while the lease was held"))
 		}
 		if l != nil {
-			err = errors.Join(err, errors.New("the waiter did not look for a result first"))
+			err = errors.Join(err, errors.New("Acquire returned the lease to a waiter that has not looked for a result yet"))
 		}
 		ended <- err
 	}()
@@ -118,8 +118,8 @@ func TestLeaseIsKept(t *testing.T) {
 	}
 }
 
-// TestLeaseTakenOver freezes a holder, as a laptop that sleeps does: a waiter takes the lease over, and the old holder
-// finds out and saves nothing more.
+// TestLeaseTakenOver blocks a holder's writes, as if its laptop slept. A waiter takes the lease over. The old holder
+// notices and saves nothing more.
 func TestLeaseTakenOver(t *testing.T) {
 	quickLeases(t)
 	s := open(t)
@@ -150,7 +150,7 @@ func TestLeaseTakenOver(t *testing.T) {
 		!strings.Contains(err.Error(), "second") {
 		t.Errorf("a save without the lease ends with %v", err)
 	}
-	first.Release(t.Context()) // must leave the other's lease alone
+	first.Release(t.Context()) // must leave the second's lease alone
 	if _, err := s.Objects().Head(t.Context(), "live/"+leaseAction+"/lease"); err != nil {
 		t.Errorf("the first holder removed the second's lease: %v", err)
 	}
@@ -211,7 +211,7 @@ func TestDeleteAfter(t *testing.T) {
 		t.Errorf("%d objects are left, %v", left(), err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil {
-		t.Errorf("nothing is left: %v", err)
+		t.Errorf("DeleteAfter when nothing is left: %v", err)
 	}
 }
 

@@ -21,7 +21,7 @@ func sumOf(digits string) (id sum, ok bool) {
 // Roots are the actions and blobs that a run or a ref names, by number.
 type Roots struct{ actions, blobs []uint32 }
 
-// Roots returns what a run or a ref names. It leaves out actions without a record. Safe for concurrent use.
+// Roots returns what a run or a ref names. It leaves out actions without a record. It is safe for concurrent use.
 func (c *Contents) Roots(actions []string, blobs []Digest) Roots {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +97,6 @@ func (s *Set) addBlob(n uint32) bool {
 	return true
 }
 
-// hasBlob reports whether the set contains a blob.
 func (s *Set) hasBlob(d Digest) bool {
 	id, _ := sumOf(d.Hex())
 	n, ok := s.c.blobs[id]
