@@ -12,7 +12,7 @@ DATASET   ?= fashion-mnist
 DIGITS    := --set data.source=mnist --set potential.flip=false --set classifier.flip=false
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
-# Where Debian's cross toolchain puts the C library for ARM; programs that load libraries at run time need its loader.
+# The directory of ARM's C library in Debian. Programs that load libraries at run time need the loader in it.
 ARMROOT   := /usr/aarch64-linux-gnu
 TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
@@ -41,7 +41,7 @@ apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing $(PACKAGES)"; apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
-	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
+	else echo "installed nothing, because that takes root and apt-get; $(WITHOUT) $(PACKAGES)"; fi
 
 # Fashion-MNIST is downloaded unless a package provides it. If the download fails, the demo uses MNIST, which comes with
 # a Go module.
@@ -58,7 +58,7 @@ test:
 
 # Recipes on a real Slurm cluster with two nodes, which the test starts in a temporary directory. It needs root.
 slurm:
-	@$(MAKE) --no-print-directory apt PACKAGES='slurmctld slurmd slurm-client munge' WITHOUT='the test needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='slurmctld slurmd slurm-client munge' WITHOUT='the test needs'
 	go test ./pipeline -run TestSlurm -count 1 -timeout 30m -v -slurm
 
 # Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
@@ -139,8 +139,8 @@ fuzz:
 	      { cat "$$log"; exit 1; }; \
 	  done; done
 
-# Compares this tree with PyTorch and SciPy, which take turns. Needs Debian's python3-torch and python3-scipy, and a
-# machine that does nothing else.
+# Compares the speed of this tree with that of PyTorch and SciPy, and times commands in a large store. Needs Debian's
+# python3-torch and python3-scipy, and a machine that does nothing else.
 bench: bench-training bench-scores bench-store
 
 # Training steps, fields and features, in two tables: with all vector instructions of the machine, and with at most AVX2
@@ -161,7 +161,7 @@ bench-training:
 	go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 60m -v \
 	  -torch $$flags $(BENCHFLAGS) | $(QUIET)
 
-# Moments and the Fréchet distance.
+# Feature moments and the Fréchet distance.
 bench-scores:
 	@set -o pipefail; \
 	go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | $(QUIET)
@@ -188,7 +188,7 @@ e2e: build
 CITOOLS = dataset-fashion-mnist chromium xz-utils python3-numpy systemd qemu-user-static libc6-arm64-cross \
 	$(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='$(CITOOLS)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='$(CITOOLS)' WITHOUT='CI needs'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	go install $(MINIO)
 

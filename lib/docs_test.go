@@ -15,8 +15,8 @@ import (
 // root is the directory of the repository.
 const root = ".."
 
-// files returns the paths of the files in the repository whose names want accepts. It skips directories that Git,
-// builds and tools write.
+// files returns the paths of the files in the repository for whose names want returns true. It skips directories that
+// Git, builds and tools write.
 func files(t *testing.T, want func(name string) bool) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -12,8 +12,8 @@ import (
 )
 
 // layers lists the packages of lib, lowest layer first. A package may import only packages that are listed before it.
-// To change a package, nobody therefore needs to read packages that are listed after it. README.md describes every
-// package under its layer.
+// So changing a package never requires reading the packages that are listed after it. README.md describes every package
+// under its layer.
 var layers = []struct {
 	name     string
 	packages []string
@@ -85,8 +85,8 @@ var forbidden = []struct {
 }{
 	{"lib/", "stages/", "libraries must be usable without any particular stage"},
 	{"lib/", "pipeline", "libraries must be usable without the runner"},
-	{"pipeline/internal/report", "lib/artifact", "the runner passes the report its bytes, whichever store they come from"},
-	{"stages/", "lib/objectstore/embedded", "package stage is the client of a store"},
+	{"pipeline/internal/report", "lib/artifact", "the runner reads artifacts and passes their bytes to the report"},
+	{"stages/", "lib/objectstore/embedded", "stages use stores only through package stage"},
 	{"lib/stage", "lib/objectstore/embedded/server", "a stage is a client of a store; only the runner serves one"},
 	{"stages/", "pipeline", "a stage runs without the runner: by hand, or under a cluster's scheduler"},
 	{"pipeline", "lib/tensorfile", "the runner moves tensors as blobs and never opens them"},

@@ -45,9 +45,9 @@ var (
 	callee      = regexp.MustCompile(`^(.+?)(\.abi0)?(·f)?\(SB\)`)
 )
 
-// The values in keyed artifacts have the same bits on every machine only if the code that computes them has no implicit
-// fused multiply-adds and calls no function whose result depends on the machine. Go's assembly listing, which is
-// written after inlining, shows both.
+// TestNothingDependsOnTheMachine: results have the same bits on every machine only if the code that computes them has
+// no implicit fused multiply-adds and calls no function whose result depends on the machine. Go's assembly listing,
+// which is written after inlining, shows both.
 func TestNothingDependsOnTheMachine(t *testing.T) {
 	targets := []target{amd64v3}
 	if *withARM {
@@ -138,7 +138,7 @@ func finding(operands string) string {
 		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/random", name)
 	}
 	if strings.HasPrefix(name, "gonum.org/v1/gonum/") {
-		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/linalg or write the sum out", name)
+		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/linalg or a loop", name)
 	}
 	return ""
 }

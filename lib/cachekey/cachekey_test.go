@@ -90,7 +90,8 @@ func TestGoldenPreimage(t *testing.T) {
 	}
 }
 
-// TestTypesAreKeyed: values of different types have different keys, even if their text is the same.
+// TestTypesAreKeyed: values of different types have different keys, even if their text is the same. The Go type of an
+// integer or float and the spelling of JSON do not change the key.
 func TestTypesAreKeyed(t *testing.T) {
 	values := []any{
 		1, 1.0, "1", true, "true", 0, false, "", math.Copysign(0, -1), 0.0, "0",

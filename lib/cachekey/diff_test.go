@@ -49,7 +49,7 @@ func TestDiff(t *testing.T) {
 	for _, was := range []string{"", "tape", "xla-cuda"} {
 		for _, d := range Diff(Action{Backend: was}, Action{Backend: "compute-go"}) {
 			if d.Note != "" {
-				t.Errorf("%s is explained as a new name", d)
+				t.Errorf("%s is explained as a renamed engine class", d)
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func FuzzParse(f *testing.F) {
 		a, err := Parse(data)
 		if err != nil {
 			if !errors.Is(err, errAction) {
-				t.Fatalf("untyped error %v", err)
+				t.Fatalf("error %v does not match errAction", err)
 			}
 			return
 		}
@@ -92,7 +92,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzJSON: two JSON texts have the same key only if they denote the same value.
+// FuzzJSON: two JSON texts have the same key if and only if they denote the same value.
 func FuzzJSON(f *testing.F) {
 	f.Add(`[1,2]`, `[12]`)
 	f.Add(`{"a":1}`, `{"a":1.0}`)

@@ -40,7 +40,8 @@ type File struct {
 
 const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or obtain the file some other way"
 
-// firstWait precedes the first retry. After maxSilence without data, a request is repeated. Tests shorten both.
+// firstWait is the pause before the first retry. After maxSilence without data, a request is repeated. Tests shorten
+// both times.
 var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
@@ -56,7 +57,7 @@ func (f *File) Get(ctx context.Context) (err error) {
 		return err
 	}
 	defer f.part.Close()
-	if f.verify() != nil { // if it matches, the file only has to be renamed
+	if f.verify() != nil { // a complete file only has to be renamed
 		err = f.transfer(ctx)
 	}
 	if err == nil {
@@ -112,7 +113,8 @@ func (f *File) prepare(_ retryablehttp.Logger, req *http.Request, _ int) {
 	}
 }
 
-// receive writes the body of a response to the file, after the content that is already there.
+// receive writes the body of a response to the file: with status 200 in place of the content so far, otherwise after
+// it. With status 416, that content is at least as long as the server's file, and the digest will not match.
 func (f *File) receive(res *http.Response) (err error) {
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK { // the whole file

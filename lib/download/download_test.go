@@ -115,7 +115,6 @@ func file(t *testing.T, url string) *File {
 	}
 }
 
-// entries lists the files in the directory of the download.
 func entries(t *testing.T, f *File) (names []string) {
 	t.Helper()
 	list, err := os.ReadDir(filepath.Dir(f.Path))
@@ -134,7 +133,7 @@ func checkComplete(t *testing.T, f *File) {
 		t.Errorf("the content differs: %v", err)
 	}
 	if names := entries(t, f); !slices.Equal(names, []string{"file"}) {
-		t.Errorf("the directory has %v", names)
+		t.Errorf("the directory has %v, want only the file", names)
 	}
 }
 
@@ -147,12 +146,12 @@ func TestGet(t *testing.T) {
 		"at once": {func(*server) {}, []string{""}},
 		"cut off twice": {func(s *server) { s.cut = []int{half, 1000} },
 			[]string{"", rest, fmt.Sprintf("bytes=%d-", half+1000)}},
-		"silent server":    {func(s *server) { s.cut = []int{-half} }, []string{"", rest}},
-		"server errors":    {func(s *server) { s.status = []int{503, 429, 500} }, []string{"", "", "", ""}},
-		"no ranges":        {func(s *server) { s.cut, s.noRanges = []int{half, half}, true }, []string{"", rest, rest}},
-		"no ETag":          {func(s *server) { s.cut, s.etag = []int{half}, "" }, []string{"", rest}},
-		"weak ETag":        {func(s *server) { s.cut, s.etag = []int{half}, `W/"one"` }, []string{"", rest}},
-		"more than 6 cuts": {func(s *server) { s.cut = slices.Repeat([]int{1000}, 10) }, nil},
+		"silent server": {func(s *server) { s.cut = []int{-half} }, []string{"", rest}},
+		"server errors": {func(s *server) { s.status = []int{503, 429, 500} }, []string{"", "", "", ""}},
+		"no ranges":     {func(s *server) { s.cut, s.noRanges = []int{half, half}, true }, []string{"", rest, rest}},
+		"no ETag":       {func(s *server) { s.cut, s.etag = []int{half}, "" }, []string{"", rest}},
+		"weak ETag":     {func(s *server) { s.cut, s.etag = []int{half}, `W/"one"` }, []string{"", rest}},
+		"many cuts":     {func(s *server) { s.cut = slices.Repeat([]int{1000}, 10) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, content)
@@ -217,7 +216,7 @@ func TestResume(t *testing.T) {
 		}
 		if changed {
 			if failure.ClassOf(err) != failure.Integrity {
-				t.Errorf("parts of two versions: %v", err)
+				t.Errorf("parts of two versions: error %v, want class integrity", err)
 			}
 			err = f.Get(t.Context())
 		}
@@ -245,7 +244,7 @@ func TestResumeFromPart(t *testing.T) {
 		}
 	}
 	if got := s.requests(); len(got) != 1 {
-		t.Errorf("requested %q", got)
+		t.Errorf("requested %q, want 1 request", got)
 	}
 }
 
@@ -279,7 +278,7 @@ func TestGetFails(t *testing.T) {
 			failure.Input, "5 attempt(s): unexpected EOF", 10, []string{"file.part"}},
 		"no server":      {content, nil, "http://" + closed.Addr().String(), failure.Input, "connection refused", 0, nil},
 		"no such host":   {content, nil, "http://nowhere.invalid/", failure.Input, "nowhere.invalid", 0, nil},
-		"no such schema": {content, nil, "file:///etc/passwd", failure.Input, "unsupported protocol", 0, nil},
+		"unknown scheme": {content, nil, "file:///etc/passwd", failure.Input, "unsupported protocol", 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, c.content)
@@ -298,7 +297,7 @@ func TestGetFails(t *testing.T) {
 				t.Errorf("requested %q, want %d requests", got, c.requests)
 			}
 			if names := entries(t, f); !slices.Equal(names, c.left) {
-				t.Errorf("the directory has %v", names)
+				t.Errorf("the directory has %v, want %v", names, c.left)
 			}
 		})
 	}
