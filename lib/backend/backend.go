@@ -90,7 +90,7 @@ type Promises struct {
 	// Repeats: the same inputs give the same bits in every process on the same machine.
 	Repeats bool
 	// FactorBits is the number of mantissa bits that the factors of float32 matrix products and convolutions keep; 0
-	// stands for all 23. If it is below 10, the activations between them keep only as many bits too.
+	// stands for all 23. If FactorBits is below 10, the activations between products keep only as many bits too.
 	FactorBits int
 }
 
@@ -116,7 +116,7 @@ func (e *UnavailableError) FailureHint() string { return e.Hint }
 // MemoryError reports a graph that needs more memory than is available.
 type MemoryError struct {
 	Need, Have int64  // bytes; Have is 0 if it is not known
-	Device     string // the owner of the memory; empty for the machine itself
+	Device     string // the device whose memory is too small; empty for the machine's main memory
 	// Batch is an estimate of the largest batch that would fit, where the batch is the length of the first input's
 	// first axis. 0 means that there is no estimate.
 	Batch int

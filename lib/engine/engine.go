@@ -1,5 +1,5 @@
-// Package engine lists the compute engines and opens them. Only this package imports the engines. A program that
-// imports it links all engines; every other package takes an open backend.Backend.
+// Package engine lists the compute engines and opens them. Apart from tests, only this package imports the engines: a
+// program that imports it links all of them. Every other package takes an open backend.Backend.
 package engine
 
 import (
@@ -48,7 +48,7 @@ func Open(name Name) (backend.Backend, error) {
 	auto.Lock()
 	defer auto.Unlock()
 	if auto.choice.Backend != nil && auto.choice.Class() == parsed.Class() {
-		return auto.choice, nil // the stage has replaced "auto" by its class
+		return auto.choice, nil // Auto has replaced "auto" by this class
 	}
 	return engines[parsed.Engine](parsed, nil)
 }
@@ -62,7 +62,7 @@ func Auto(name Name) Name {
 	return Name(chosen().Class())
 }
 
-// Pure reports whether enginename.FindPlugin alone determines the result of Auto, without a search for a card.
+// Pure reports whether Auto needs no search for a card: the name is not "auto", or there is no CUDA plugin.
 func Pure(name Name) bool { return name != enginename.Auto || enginename.FindPlugin("cuda") == "" }
 
 // auto remembers which engine "auto" stands for, so that a process searches for it only once.
@@ -108,9 +108,9 @@ func choose() choice {
 func Linked() []string { return []string{enginename.Tape, enginename.Go} }
 
 // OpenFor opens the engine that a job computes on, and records and logs it. It warns if the results may differ between
-// processes. With the input tuning, a card uses the kernels of that tuning; in the tune command, OpenFor makes the job
-// write the kernels that the card chooses. For engines that XLA does not tune, the input tuning and the tune command
-// are usage errors.
+// processes. With the input tuning, XLA uses the kernels of that tuning; in the tune command, OpenFor makes the job
+// write the kernels that XLA chooses. For engines that XLA does not tune, the input tuning and the tune command are
+// usage errors.
 func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
 	be, err := openFor(ctx, job, name)
 	if err != nil {

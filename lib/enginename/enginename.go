@@ -24,8 +24,8 @@ const Names = "auto (a CUDA card, else tape), tape (the CPU), go, " +
 	"xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so"
 
 // Precision is the precision to which float32 matrix products and convolutions round their factors. With BFloat16, the
-// values of a batch are also kept in bfloat16 between operations. The sums are always float32. Other element types are
-// not affected.
+// values of a batch are also kept in bfloat16 between operations. Sums are always float32. Float64 graphs keep full
+// precision.
 type Precision string
 
 // The precisions, with the number of mantissa bits that factors keep.
@@ -39,7 +39,7 @@ const (
 // factors with float32 activations, which no engine uses any more.
 var suffixes = map[Precision]string{TF32: "-tf32", BFloat16: "-bfloat16"}
 
-// formerBF16 is the suffix that BFloat16 replaces.
+// formerBF16 is the former suffix that Current replaces by that of BFloat16.
 const formerBF16 = "-bf16"
 
 // Name is a parsed engine name. All fields but Engine apply to XLA only.

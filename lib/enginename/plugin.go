@@ -20,7 +20,7 @@ func patterns(kind string) []string {
 }
 
 // FindPlugin returns the first plugin file of a kind (cuda, cpu), or "". It needs no engine, so the runner can tell
-// whether Auto may stand for a different engine than before: without a CUDA plugin it is Tape.
+// whether Auto may stand for a different engine than before: without a CUDA plugin, Auto stands for Tape.
 func FindPlugin(kind string) string {
 	for _, place := range places(kind) {
 		folders, err := filepath.Glob(place)

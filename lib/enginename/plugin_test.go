@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FindPlugin recognises the file names of JAX's wheels and go-xla's installer. It first searches the places
-// listed in the environment variable PluginPath.
+// FindPlugin recognises the file names of JAX's wheels and go-xla's installer. It first searches the places that the
+// environment variable PluginPath lists.
 func TestFind(t *testing.T) {
 	home, extra := t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)

@@ -1,7 +1,8 @@
-// Package backendtest is the conformance suite that every engine runs. It compares the first three derivatives of each
-// operation with numerical differentiation, and its float32 results with float64 results. It compares whole training
-// steps with an interpreter that computes node by node. It also checks that rows of a batch are independent, that state
-// changes correctly, and that invalid graphs and buffers cause errors.
+// Package backendtest is the conformance suite that every engine runs. It compares the derivatives of each operation,
+// up to the third, with numerical differentiation, and float32 results with float64 results. It compares random draws
+// and whole training steps with an interpreter that computes node by node. It also checks that rows of a batch are
+// independent, that state changes correctly, that inputs can be uploaded in advance, and that invalid graphs and
+// buffers cause errors.
 package backendtest
 
 import (

@@ -6,8 +6,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// everything builds a potential from the operations that the other steps do not use: strides and filters that differ by
-// axis, dropout, attention, overlapping windows with padding, and maxima.
+// everything builds a potential that contains the operations that the other potentials lack: convolutions whose strides
+// and filters differ by axis, attention, means of overlapping windows with padding, and maxima.
 func everything(p *parameters, x, t *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	n := s[0]

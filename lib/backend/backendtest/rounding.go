@@ -29,7 +29,7 @@ func halfUnit(be backend.Backend) float64 {
 var roundings = map[string]float64{
 	"":           6,  // one operation between one or two others
 	"conv":       12, // the sine of large sums: its error is the absolute error of the sum
-	"window sum": 8,  // likewise
+	"window sum": 8,  // the sine of sums
 	"max pool":   13, // the exponential of squares
 }
 

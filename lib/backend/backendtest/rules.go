@@ -95,8 +95,7 @@ func checkState(t *testing.T, be backend.Backend) {
 				}
 				check("state "+name, got, want)
 			}
-			// Compare ten more runs with the interpreter, because an engine may reuse its buffers in a different way
-			// from run to run.
+			// Compare ten more runs with the interpreter, because an engine may use its buffers differently in each run.
 			ref := Interpret(graph)
 			for name, want := range map[string][]float32{"a": c.a, "b": c.b} {
 				if err := ref.Load(name, backend.F32(want)); err != nil {
@@ -194,7 +193,7 @@ func checkRows(t *testing.T, be backend.Backend) {
 				copy(in[k].F32[row*w:(row+1)*w], b.F32[row*w:(row+1)*w])
 			}
 			if row == 0 {
-				in[0].F32[len(in[0].F32)-1] = float32(math.NaN()) // a NaN must not affect the other rows
+				in[0].F32[len(in[0].F32)-1] = float32(math.NaN()) // a NaN in the last row must not affect row 0
 			}
 			for k, b := range run(in) {
 				w := b.Len() / n
@@ -274,8 +273,8 @@ func checkErrors(t *testing.T, be backend.Backend) {
 	}
 }
 
-// checkUpload compares steps whose inputs are uploaded before the step, or during the previous step, with steps on the
-// same inputs in host memory.
+// checkUpload compares steps whose inputs were uploaded, most of them during the previous step, with steps on the same
+// inputs in host memory.
 func checkUpload(t *testing.T, be backend.Backend) {
 	s := NewMLPStep(tensor.Float32, 23, 11)
 	var traces [2][]backend.Buffer
@@ -313,9 +312,9 @@ func checkUpload(t *testing.T, be backend.Backend) {
 	}
 	for i, want := range traces[0] {
 		if got := traces[1][i]; !slices.Equal(got.F32, want.F32) && be.Promises().Repeats {
-			t.Errorf("output %d differs by %g", i, Distance(got, want))
+			t.Errorf("output %d of uploaded inputs differs by %g, want the same bits", i, Distance(got, want))
 		} else if !(Distance(got, want) < 1e-3) {
-			t.Errorf("output %d differs by %g", i, Distance(got, want))
+			t.Errorf("output %d of uploaded inputs differs by %g, want less than 0.001", i, Distance(got, want))
 		}
 	}
 }

@@ -21,9 +21,10 @@ type StepGraph struct {
 	Dtype tensor.Dtype
 }
 
-// Steps returns the training steps that engines are checked on: a perceptron, a convolutional network with
-// normalisation, pooling, upsampling and concatenation, a residual network with rematerialised blocks, and a network
-// made of all other operations. Batch sizes are primes, so that vectorised loops have remainders.
+// Steps returns the training steps that engines are checked on: those of a perceptron, of a convolutional network with
+// normalisation, pooling, upsampling and concatenation, of a residual network with rematerialised blocks, and of a
+// network with the operations that the other three lack. Batch sizes are primes, so that vectorised loops have
+// remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),
@@ -84,7 +85,8 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 	return graphop.Scale(graphop.Sum(graphop.Square(d), 1), 0.5)
 }
 
-// blocks is a residual network that marks its blocks, so newStep recomputes the values inside them.
+// blocks is a residual network that marks its blocks, so that the step computes the values inside them again
+// (graphop.Rematerialise).
 func blocks(p *parameters, x, t *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	conv := func(name string, x *graphop.Node, out int) *graphop.Node {

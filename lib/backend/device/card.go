@@ -12,8 +12,8 @@ import (
 )
 
 // cards asks the driver's management library for the memory of each NVIDIA card, in bytes, and the driver's version.
-// Both are empty if there is no driver. The memory also shows that there is a card (see haveCard); otherwise these
-// values are used only in messages.
+// Both are empty if there is no driver. haveCard uses the memory to recognise that there is a card. Apart from this,
+// both values are used only in messages and reports.
 var cards = sync.OnceValues(func() (memory []uint64, driver string) {
 	lib, err := purego.Dlopen("libnvidia-ml.so.1", purego.RTLD_LAZY|purego.RTLD_LOCAL)
 	if err != nil {

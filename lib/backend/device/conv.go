@@ -5,10 +5,10 @@ import (
 	"vapo/lib/graphop"
 )
 
-// convolution lowers one of the three convolutions to the builder's general convolution. The two gradients are
-// convolutions too (Dumoulin and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the
-// dilated gradient; the filter gradient slides the dilated gradient over the image, with batch and channels exchanged.
-// These are the forms that XLA recognises and maps to a library's backward convolutions.
+// convolution lowers a convolution, or one of its two gradients, to the builder's general convolution. The gradients
+// are convolutions too (Dumoulin and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the
+// dilated output gradient; the filter gradient slides the dilated output gradient over the image, with batch and
+// channels exchanged. XLA recognises these forms and maps them to a library's backward convolutions.
 func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Value {
 	s := c.Shape
 	axes := compute.ConvolveAxesConfig{
@@ -26,7 +26,7 @@ func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Va
 		w := windowFit(s.OW(), s.StrideW, s.KW, 1, s.KW-1-s.PadW, s.W)
 		v := must(l.ConvGeneral(a, must(l.Reverse(b, 2, 3)), axes, one, [][2]int{h.pad, w.pad}, stride, one, 1, 1))
 		return l.crop(v, s.N, s.Cin, h, w)
-	default: // a = x, b = g
+	default: // the filter gradient; a = x, b = g
 		axes.InputBatch, axes.InputChannels = 1, 0
 		axes.KernelInputChannels, axes.KernelOutputChannels = 0, 1
 		axes.OutputBatch, axes.OutputChannels = 1, 0
@@ -46,8 +46,8 @@ type fit struct {
 	size     int
 }
 
-// windowFit returns the fit for an axis of n elements and a window of kernel taps, both dilated, such that the result
-// has want elements. The padding before the axis has low elements; a negative low crops the axis instead.
+// windowFit returns the fit for an axis of n elements and a filter of kernel elements, both dilated, such that the
+// result has want elements. The padding before the axis has low elements; a negative low crops the axis instead.
 func windowFit(n, dilation, kernel, kernelDilation, low, want int) fit {
 	axis, window := (n-1)*dilation+1, (kernel-1)*kernelDilation+1
 	high := want + window - 1 - axis - low

@@ -13,10 +13,11 @@ type role int
 
 const (
 	// exact values are kept in float32: inputs and exact states of the graph, statistics, losses, and the gradients of
-	// weights. A rounded sum would lose the small terms that it is made of.
+	// weights. Many of these values are sums, and rounding a sum would lose the contributions of its small terms.
 	exact role = iota
 	// pliant values are computed in float32 and rounded when they meet an activation: weights, moments and averages,
-	// constants, random draws and flags. Alone, as in an optimiser, they stay float32.
+	// constants, random draws and flags. In operations without activations, such as those of an optimiser, they stay
+	// float32.
 	pliant
 	// activations are kept in bfloat16. They take most of a training step's memory, and moving them takes most of its
 	// time.
@@ -27,7 +28,7 @@ const (
 type elements struct {
 	inside dtypes.DType // of the operands and of the computation
 	role   role         // of the result
-	rows   int          // the number of different elements of the result; a broadcast has fewer than its size
+	rows   int          // the number of different elements of the result, which a broadcast does not increase
 }
 
 // elementsOf returns the element types that an operation uses in a program with bfloat16 activations.
@@ -37,15 +38,15 @@ func (l *lowering) elementsOf(n *graphop.Node) elements {
 	wide := dtypes.Float32
 	switch k := op.Kind.(type) {
 	case *graphop.ConstOp, *graphop.PhiloxOp:
-		return elements{wide, pliant, size} // draws are compared with thresholds, so every engine needs all bits
+		return elements{wide, pliant, size} // draws are compared with thresholds, so rounding could change the outcome
 	case *graphop.MatMulOp:
 		if len(op.Out) == 2 && k.TransA && !k.TransB {
-			return elements{dtypes.BFloat16, exact, size} // adds over a batch: the gradient of a weight
+			return elements{dtypes.BFloat16, exact, size} // sums over a batch: the gradient of a weight
 		}
 		return elements{dtypes.BFloat16, activation, size} // the sums are float32 and are rounded once
 	case *graphop.ConvOp:
 		if k.Role == graphop.FilterGrad {
-			return elements{dtypes.BFloat16, exact, size} // adds over a batch too
+			return elements{dtypes.BFloat16, exact, size} // sums over a batch: the gradient of a filter
 		}
 		return elements{dtypes.BFloat16, activation, size}
 	case *graphop.SumOp, *graphop.RowMaxOp:
@@ -53,7 +54,7 @@ func (l *lowering) elementsOf(n *graphop.Node) elements {
 	case *graphop.SoftmaxOp, *graphop.AvgPoolOp, *graphop.WindowSumOp, *graphop.WindowSumGradOp:
 		return elements{wide, l.roles[in[0]].role, size} // contains sums; the result is rounded once
 	case *graphop.SelectMaxOp, *graphop.ScatterMaxOp:
-		// These two operations must find the same maximum, so both compare the same values.
+		// Max pooling and its derivative must find the same maximum, so both compare the unrounded values.
 		return elements{wide, l.roles[in[1]].role, size}
 	case *graphop.PointwiseOp:
 		if k.Code == kernel.Heaviside || k.Code == kernel.IsFinite {

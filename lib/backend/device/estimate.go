@@ -7,8 +7,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// need is an estimate of a graph's memory in bytes. It ignores the memory that a compiler saves by fusion and the
-// scratch memory that it adds.
+// need is an estimate of a graph's memory in bytes. It ignores the memory that fusion saves and the scratch memory that
+// a compiler adds.
 type need struct {
 	state int64 // does not grow with the batch
 	batch int64 // the peak memory of inputs, outputs and temporary values
@@ -17,7 +17,8 @@ type need struct {
 
 func (n need) peak() int64 { return n.state + n.batch }
 
-// estimate adds up the live values at each step of the graph. With half, activations are bfloat16.
+// estimate returns the memory of the state and the peak memory of the other values that are alive at the same time.
+// With half, activations are bfloat16.
 func estimate(g backend.Graph, half bool) need {
 	l := newLowering(nil, g, dtypes.Float32, half)
 	size := func(n *graphop.Node) int64 {

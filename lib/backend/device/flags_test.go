@@ -37,7 +37,7 @@ func TestFlagsExist(t *testing.T) {
 	}
 }
 
-// The flags of a tuner come after those of the user. Without a tuner, those of the user do not change.
+// The flags of a tuner come after the user's flags. Without a tuner, the user's flags do not change.
 func TestPrepareAddsFlags(t *testing.T) {
 	tuner := &Tuner{path: "/p"}
 	t.Setenv("XLA_FLAGS", "--xla_dump_to=/d")
@@ -53,7 +53,8 @@ func TestPrepareAddsFlags(t *testing.T) {
 	}
 }
 
-// A plugin that is already loaded cannot use a tuner, because it has read its options.
+// After a process has loaded a plugin without a tuner, it cannot open one with a tuner: XLA's options are the same for
+// the whole process and have been read.
 func TestTunerComesTooLate(t *testing.T) {
 	clients.Lock()
 	clients.byPath = map[string]*pjrt.Client{"/other.so": nil}

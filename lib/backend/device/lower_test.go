@@ -12,8 +12,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Convolutions whose gradients need cropping as well as padding: filters smaller than the padding, strides that leave a
-// remainder, strides longer than the filter.
+// Convolutions and their gradients are correct even if a gradient needs cropping as well as padding: if the filter is
+// smaller than the padding, or the stride leaves a remainder or is longer than the filter.
 func TestStrangeConvolutions(t *testing.T) {
 	be := goBackend(t)
 	rng := rand.New(rand.NewPCG(1, 2))

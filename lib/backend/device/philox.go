@@ -17,7 +17,7 @@ func (l *lowering) philox(p *graphop.PhiloxOp, shape []int, n int, key compute.V
 	}
 	one := func(v float64) compute.Value { return l.fullOf(u32, v, []int{1}) }
 
-	pieces := must(l.ConvertDType(key, u32)) // [8], 16 bits each, low ones first
+	pieces := must(l.ConvertDType(key, u32)) // [8]: the low and the high 16 bits of each of four words
 	var words [graphop.PhiloxKeyLen / 2]compute.Value
 	for i := range words {
 		low := l.slice(pieces, []int{graphop.PhiloxKeyLen}, 0, 2*i, 2*i+1, 1)

@@ -196,7 +196,7 @@ func TestSamplerHoldsTheNetworkOnce(t *testing.T) {
 			return err
 		})
 		if got != want || want == 0 {
-			t.Errorf("%s: %d convolutions, want %d, those of a field and its gradient", solver, got, want)
+			t.Errorf("%s: %d convolutions, want %d, as in the program of a field", solver, got, want)
 		}
 	}
 }

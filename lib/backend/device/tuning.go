@@ -19,8 +19,8 @@ import (
 )
 
 // Tuning is the content of a tuning file: which kernels XLA's autotuner chose for some programs. XLA chooses by timing,
-// so two processes may choose differently and then differ in the last bits. A process that loads a tuning does not
-// choose.
+// so two processes may choose differently, and their results then differ in the last bits. A process that loads a
+// tuning uses its kernels and does not time any.
 type Tuning struct {
 	Backend  string   `json:"backend"`  // the engine's class
 	Using    string   `json:"using"`    // plugin, versions and card, for messages
@@ -108,7 +108,7 @@ func newTuner(dir string, t *Tuner) (*Tuner, error) {
 	return t, nil
 }
 
-// flags returns XLA's options. Kernels that sum in a varying order are excluded in both cases.
+// flags returns XLA's options for collecting or for loading choices. Both exclude kernels that sum in a varying order.
 //
 // Note: xla_gpu_deterministic_ops is not used, because it turns the autotuner off and slows programs down. The cache
 // folder xla_gpu_per_fusion_autotune_cache_dir is not used either: XLA would silently tune any kernel that the folder

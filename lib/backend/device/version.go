@@ -15,16 +15,17 @@ const (
 	pjrtMinor = 104
 )
 
-// pjrtNeeds is the smallest length in bytes of a plugin's function table that contains every function called here. The
-// last of these is PJRT_Executable_GetCompiledMemoryStats, the 97th pointer after a header of 40 bytes. Tables only
-// grow at the end.
+// pjrtNeeds is the smallest length in bytes of a plugin's function table that contains every function that this package
+// calls. The last one is PJRT_Executable_GetCompiledMemoryStats, the 97th pointer after a header of 40 bytes. New
+// versions add functions only at the end of the table.
 const pjrtNeeds = 40 + 97*8
 
-// versionError reports a plugin that is too old.
+// versionError reports a plugin that is too old or has another major version.
 type versionError struct{ major, minor int }
 
 func (e *versionError) Error() string {
-	return fmt.Sprintf("it has PJRT %d.%d, which lacks functions that this program needs", e.major, e.minor)
+	return fmt.Sprintf("it has PJRT %d.%d, but this program needs a version close to %d.%d",
+		e.major, e.minor, pjrtMajor, pjrtMinor)
 }
 
 // compatible opens the file as a library and checks the length of its function table. Without the check, calling a

@@ -30,7 +30,8 @@ func library(t *testing.T, source string) string {
 	return out
 }
 
-// Files that are not plugins, and plugins that are too old, are refused before any of their functions is called.
+// Files that are not plugins are refused, and so are plugins that are too old or have another major version. No
+// function in a refused plugin's table is called.
 func TestUnfitPlugins(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "plugin.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o600); err != nil {
@@ -43,10 +44,10 @@ static struct {
 } api = {%s};
 void *GetPjrtApi(void) { return &api; }`
 	for _, c := range []struct{ name, path, message, hint string }{
-		{"no file", filepath.Join(t.TempDir(), "plugin.so"), "opened as a library", ""},
-		{"no library", text, "opened as a library", ""},
-		{"another library", library(t, "int x;"), "not an XLA plugin", ""},
-		{"no table", library(t, "void *GetPjrtApi(void) { return 0; }"), "no table", ""},
+		{"no file", filepath.Join(t.TempDir(), "plugin.so"), "opened as a library", "check the path"},
+		{"no library", text, "opened as a library", "a PJRT plugin"},
+		{"another library", library(t, "int x;"), "not an XLA plugin", "a PJRT plugin"},
+		{"no table", library(t, "void *GetPjrtApi(void) { return 0; }"), "no table", "a PJRT plugin"},
 		{"too old", library(t, fmt.Sprintf(table, "40 + 90*8, 0, 24, 0, 0, 33")), "PJRT 0.33", "PJRT 0.104"},
 		{"another major version", library(t, fmt.Sprintf(table, "40 + 135*8, 0, 24, 0, 1, 2")), "PJRT 1.2", "PJRT 0.104"},
 	} {

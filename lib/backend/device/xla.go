@@ -31,7 +31,7 @@ const memoryFraction = 0.9
 type xla struct {
 	name        enginename.Name
 	client      *pjrt.Client
-	tuner       *Tuner // nil: XLA chooses kernels, and its choices are not kept
+	tuner       *Tuner // nil if XLA chooses kernels and its choices are not kept
 	description string
 }
 
@@ -62,7 +62,7 @@ func OpenXLA(name enginename.Name, tuner *Tuner) (backend.Backend, error) {
 			"plugin %s: %w", path, err)
 	}
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("plugin %s: %w", path, err), hintFor(err))
+		return nil, unavailable(fmt.Errorf("plugin %s: %w", path, err), hintFor(path, err))
 	}
 	platform := client.Platform()
 	if name.Precision == enginename.TF32 && platform != "cuda" {
@@ -98,8 +98,8 @@ func missing(name enginename.Name) error {
 	return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 }
 
-// errLoaded reports that a plugin has read its options before they were complete.
-var errLoaded = errors.New("it was loaded before its tuning was known, and reads its options only once")
+// errLoaded reports that a plugin has read XLA's options before all of them were known.
+var errLoaded = errors.New("XLA has read its options, which it does only once, before this run's tuning was known")
 
 // openClient loads a plugin and starts it on its devices.
 func openClient(path string, tuner *Tuner) (*pjrt.Client, error) {
@@ -164,8 +164,8 @@ func prepare(path string, tuner *Tuner) {
 	}
 }
 
-// hintFor returns what to do about a plugin that did not open.
-func hintFor(err error) string {
+// hintFor returns what to do about an error of the plugin at path.
+func hintFor(path string, err error) string {
 	var old *versionError
 	mentions := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(err.Error(), part) })
@@ -173,11 +173,15 @@ func hintFor(err error) string {
 	switch {
 	case errors.As(err, &old), mentions("Unexpected PJRT_"):
 		return fmt.Sprintf("use a plugin of about PJRT %d.%d, the version that this program supports", pjrtMajor, pjrtMinor)
+	case mentions(path + ": cannot open shared object file"):
+		return "check the path of the plugin"
+	case mentions("not an XLA plugin", "no table of functions", "invalid ELF header", "file too short"):
+		return "name a file that is a PJRT plugin, such as xla_cuda_plugin.so"
 	case mentions("cannot open shared object file", "library was not found", "Unable to load"):
 		return "the plugin's CUDA libraries are in nvidia/*/lib of the same Python environment: " +
 			"add those folders to LD_LIBRARY_PATH"
 	case mentions("RESOURCE_EXHAUSTED", "code=8"):
-		return "another program occupies the card's memory (see nvidia-smi)"
+		return "another program occupies the card's memory: end it or wait for its end (nvidia-smi lists the programs)"
 	}
 	return "check that the device and its driver work (nvidia-smi for CUDA)"
 }
@@ -249,7 +253,7 @@ func (x *xla) explain(err error, by need, total int64) error {
 		}
 		return e
 	case strings.Contains(text, "Unexpected PJRT_"):
-		return &backend.UnavailableError{Class: x.name.Class(), Err: err, Hint: hintFor(err)}
+		return &backend.UnavailableError{Class: x.name.Class(), Err: err, Hint: hintFor("", err)}
 	}
 	return fmt.Errorf("backend %s: %w", x.name.Class(), err)
 }

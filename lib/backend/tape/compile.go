@@ -131,7 +131,7 @@ func (c *compiler) emit() {
 }
 
 // boundary makes n a view of its first child that can be read only after the steps that compute the other children. The
-// child is stored: if a group recomputed it, its operands would stay in memory longer.
+// first child is stored: if a group recomputed it, its operands would stay in memory longer.
 func (c *compiler) boundary(n *graphop.Node) {
 	children := graphop.Children(n)
 	c.of[n] = c.fullValue(children[0])

@@ -9,8 +9,8 @@ import (
 	"vapo/lib/backend/backendtest"
 )
 
-// machine runs a step on Gorgonia's own tape machine. After each run it copies the new state back, as users of
-// Gorgonia's machine have to do.
+// machine runs a step on Gorgonia's own tape machine. That machine does not keep a state, so the new state of each run
+// is passed to the next run as input values.
 type machine struct {
 	s      backendtest.StepGraph
 	vm     gorgonia.VM
@@ -116,8 +116,7 @@ func TestGorgoniaMachineAgrees(t *testing.T) {
 	}
 }
 
-// BenchmarkStep compares a training step of a network for two-dimensional data on Gorgonia's machine and in this
-// package.
+// BenchmarkStep times a training step of a network for two-dimensional data in this package and on Gorgonia's machine.
 func BenchmarkStep(b *testing.B) {
 	s := backendtest.NewMLPStep(tensor.Float32, 512, 128)
 	run := func(name string, exe backend.Executable) {

@@ -161,7 +161,7 @@ func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) fu
 
 func init() { graphop.SetEvaluator(evaluate) }
 
-// evaluate is the graphop.Evaluator.
+// evaluate computes a single operation. The reference interpreter and Gorgonia's own machines use it.
 func evaluate(op *graphop.Operation, in []gorgonia.Value) (gorgonia.Value, error) {
 	dst := tensor.New(tensor.WithShape(op.Out...), tensor.Of(op.Dtype))
 	if op.Dtype == tensor.Float64 {

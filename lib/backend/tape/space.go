@@ -74,8 +74,8 @@ func (s space) rows(length int) int {
 	return 0
 }
 
-// everyRow reports whether kernel.Fused can compute an operand. Every row must have its own values, and the operand may
-// be broadcast only along the last dimensions of a row.
+// everyRow reports whether kernel.Fused can compute a node of the given shape in rows of row elements. Every row must
+// have its own values, and the node may be broadcast only along the last dimensions of a row.
 func (s space) everyRow(shape, frame tensor.Shape, row int) bool {
 	if row == 0 {
 		return shape.TotalSize() == s.size()

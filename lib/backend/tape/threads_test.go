@@ -15,7 +15,7 @@ import (
 	"vapo/lib/backend/backendtest"
 )
 
-// helper names the environment variable that makes a test binary print a digest instead of testing.
+// helper names the environment variable that makes the test binary print a digest instead of running tests.
 const helper = "VAPO_TAPE_DIGEST"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,6 @@ func TestMain(m *testing.M) {
 // threads.
 func digest() []byte {
 	h := sha256.New()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the sync.Pool of the micro-kernel for ARM
 	for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 700, 150)) {
 		exe, err := Tape{}.Compile(s.Graph)
 		if err != nil {
@@ -77,6 +76,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector makes pools allocate")
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the sync.Pool of the micro-kernel for ARM
 	for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 512, 64)) {
 		exe, err := Tape{}.Compile(s.Graph)
 		if err != nil {

@@ -32,7 +32,7 @@ func TestVectorsOfDifferentRank(t *testing.T) {
 	for i := range got {
 		for k, v := range feed[i].F32 {
 			if got[i].F32[k] != v*v {
-				t.Errorf("square of a %v: got %v of %v", in[i].Shape(), got[i].F32, feed[i].F32)
+				t.Errorf("the squares of %v, of shape %v, are %v", feed[i].F32, in[i].Shape(), got[i].F32)
 				break
 			}
 		}
