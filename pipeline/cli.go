@@ -29,11 +29,11 @@ Without VAPO_STORE, an embedded S3 gateway keeps the results in .vapo/ under --d
 // app holds the command line and the state that all commands share.
 type app struct {
 	Dir string `help:"Directory that holds .vapo (logs, embedded store)." default:"." placeholder:"DIR" type:"existingdir"`
-	Bin string `help:"Directory of the stage programs; default: this program's." placeholder:"DIR" type:"path"`
+	Bin string `help:"Directory of the stage programs (default: that of this program)." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are skipped."`
+	Run     runCmd     `cmd:"" help:"Run a recipe and reuse cached results."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
 	New     newCmd     `cmd:"" help:"Write a recipe for your own data."`
 	Exec    execCmd    `cmd:"" help:"Run one step of a recipe; its inputs must exist."`
@@ -116,7 +116,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Replace a step's input; no FROM: omit it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Input  []string `help:"Replace an input; an empty FROM removes it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 
 	Copy string `kong:"-"` // if set, the file to read instead of Recipe
 }
@@ -127,7 +127,7 @@ type targets struct {
 }
 
 // load reads the recipe, applies --set and --input, and checks the result against the stages. The graph has only the
-// targets and what they need, or all steps if there are no targets.
+// targets and the steps that they need, or all steps if there are no targets.
 func (f *recipeFlags) load(ctx context.Context, a *app, targets ...string) (*graph.Graph, error) {
 	var r *recipe.Recipe
 	var err error

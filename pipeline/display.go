@@ -18,7 +18,7 @@ import (
 )
 
 // display shows a run on standard error. It prints a line for each step that has ended. On a terminal it also redraws
-// the last line to show progress; elsewhere it prints progress lines at intervals. All drawing happens here.
+// the last line to show progress; elsewhere it prints progress lines at intervals.
 type display struct {
 	mu      sync.Mutex
 	w       io.Writer

@@ -12,7 +12,7 @@ import (
 )
 
 // jsonFlag is the flag of commands that can print a document for other programs instead of text for people. README.md
-// describes the documents. Later versions may add fields to them, but must not rename or remove any.
+// describes the documents. Later versions may add fields; renaming, removing or redefining one needs a new schema.
 type jsonFlag struct {
 	JSON bool `name:"json" help:"Print one JSON document instead of a table."`
 }
@@ -44,8 +44,8 @@ func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	return err
 }
 
-// printList prints as JSON a document whose last field is a list that may not fit into memory. empty is the document
-// with an empty list. each passes the items of the list to a function, one by one.
+// printList prints a document as JSON. The last field of the document is a list that may not fit into memory. empty is
+// the document with an empty list; each passes the items of the list to a function, one by one.
 func (a *app) printList(empty any, each func(item func(any) error) error) error {
 	frame, err := encode(empty, "")
 	if err != nil {

@@ -58,11 +58,11 @@ func nameOf(path string) string {
 
 // quoted returns s as a YAML value.
 func quoted(s string) string {
-	text, _ := json.Marshal(s) // a string cannot fail
+	text, _ := json.Marshal(s) // encoding a string cannot fail
 	return string(text)
 }
 
-// seconds shows a measured time.
+// seconds formats a measured time.
 func seconds(s float64) string {
 	if s < 1 {
 		return fmt.Sprintf("%.3g ms", 1000*s)
@@ -73,7 +73,7 @@ func seconds(s float64) string {
 // prices are the costs of the parts of a recipe, in seconds.
 type prices struct {
 	perStep, perSample, fixed float64
-	block, n                  int // samples are drawn in blocks; n are wanted
+	block, n                  int // samples in a block, and samples that the template draws
 }
 
 // measure runs the draft twice, with few steps and samples and then with more, because later steps cost less than the
@@ -140,7 +140,7 @@ func (d *draft) prices(short, long *runner.Run) (*prices, error) {
 		case "data": // cached, so it costs nothing later
 			continue
 		case "potential":
-			if more == 0 { // other programs slowed down the short run: count all time as time of the steps
+			if more == 0 { // other programs slowed down the short run: attribute all time to the training steps
 				more = long.Steps[i].Seconds / 2
 			}
 			p.perStep = more / float64(d.probeSteps)
@@ -165,13 +165,14 @@ func given(r *recipe.Recipe, step, param string) float64 {
 	panic("the template gives no " + step + "." + param)
 }
 
-// choice is how a budget is spent.
+// choice says how a budget is spent: on training steps, and on n samples.
 type choice struct {
 	steps, n int
 	seconds  float64 // expected time of the whole recipe
 }
 
-// choose spends at most a fifth of the budget on samples, in whole blocks, and the rest on training.
+// choose spends at most a fifth of the budget on samples, but draws at least one block, and spends the rest on
+// training.
 func (p *prices) choose(budget time.Duration) (choice, error) {
 	blocks := math.Floor(budget.Seconds() / 5 / p.perSample / float64(p.block)) // infinite if a sample costs nothing
 	c := choice{n: int(min(float64(p.n), max(1, blocks)*float64(p.block)))}

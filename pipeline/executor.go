@@ -20,13 +20,13 @@ import (
 // onSlurm is the value of --executor for jobs of a Slurm cluster.
 const onSlurm = "slurm"
 
-// executor is where the steps of a recipe run.
+// executor holds the flags that choose where the steps of a recipe run.
 type executor struct {
 	Executor string `help:"Where steps run: local, or slurm for jobs of a cluster." enum:"local,slurm" default:"local"`
 	Slurm    string `help:"File of #SBATCH lines and shell commands for every job." placeholder:"FILE" type:"path"`
 }
 
-// check refuses flags that need a cluster.
+// check refuses --slurm without a cluster.
 func (e executor) check() error {
 	if e.Slurm != "" && e.Executor != onSlurm {
 		return failure.New(failure.Usage, "add --executor slurm", "--slurm needs --executor slurm")
@@ -34,7 +34,7 @@ func (e executor) check() error {
 	return nil
 }
 
-// compatible refuses flags that have no meaning together.
+// compatible refuses flags that cannot be combined.
 func (c *runCmd) compatible() error {
 	cluster := c.Executor == onSlurm
 	if c.Detach && !cluster {
@@ -45,7 +45,7 @@ func (c *runCmd) compatible() error {
 		set  bool
 	}{{"--fresh", c.Fresh}, {"--no-wait", c.NoWait}, {"--jobs", c.Jobs != 1}} {
 		if cluster && flag.set {
-			return failure.New(failure.Usage, "omit it", "%s does not work with --executor slurm", flag.name)
+			return failure.New(failure.Usage, "omit "+flag.name, "%s does not work with --executor slurm", flag.name)
 		}
 	}
 	return c.executor.check()
@@ -82,7 +82,7 @@ func (a *app) cluster(f *recipeFlags, e executor, g *graph.Graph, store *openSto
 	return s, nil
 }
 
-// absolute sets target to a path that means the same on every machine.
+// absolute sets target to the absolute form of a path, because jobs run in other directories.
 func absolute(target *string, path func() (string, error)) error {
 	p, err := path()
 	if err == nil {
@@ -92,7 +92,7 @@ func absolute(target *string, path func() (string, error)) error {
 }
 
 // pinned returns arguments that set the engine of every step that leaves the choice to the machine. Otherwise the nodes
-// might choose others than this machine, and the keys of the steps would differ from those that were planned.
+// might choose other engines than this machine, and the keys of the steps would differ from those that were planned.
 func (a *app) pinned(g *graph.Graph) (args []string) {
 	seen := map[string]bool{} // steps of the recipe, whose instances share their engine
 	for _, n := range g.Nodes {
@@ -113,7 +113,7 @@ func (a *app) pinned(g *graph.Graph) (args []string) {
 	return args
 }
 
-// planJobs adds the job of each step that is not cached.
+// planJobs adds to steps the job of each step that is not cached.
 func (c *planCmd) planJobs(
 	ctx context.Context, a *app, g *graph.Graph, store *openStore, decisions []*runner.Decision, steps []stepPlan,
 ) error {
@@ -154,12 +154,13 @@ func (p *jobPlan) String() string {
 	return text
 }
 
-// runJob runs a step as a job of a cluster. The command that submitted the job reads how it ended from a file.
+// runJob runs a step as a job of a cluster. It records how the step ends in a file, for the command that submitted the
+// job.
 func (c *execCmd) runJob(ctx context.Context, a *app, run *runCmd, opt runner.Options) error {
 	opt.JobDir, opt.Place = c.Job, slurm.Place()
 	run.Copy = slurm.RecipeFile(c.Job)
 	run.check = func(g *graph.Graph) error {
-		n, _ := g.Node(c.Step) // it is the target
+		n, _ := g.Node(c.Step) // the graph contains c.Step, its target
 		described, err := runner.Described(n)
 		if err == nil && described != c.Described {
 			err = failure.New(failure.Usage, "keep the programs in a directory that all machines share, see --bin, and "+

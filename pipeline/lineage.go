@@ -19,8 +19,8 @@ type lineageCmd struct {
 	jsonFlag
 }
 
-// lineage says how an artifact was made. Artifacts are the artifact, its inputs, their inputs and so on, and Actions
-// are the actions that made them.
+// lineage says how an artifact was made. Artifacts lists the artifact itself, its inputs, their inputs and so on.
+// Actions lists the actions that made them.
 type lineage struct {
 	document
 	Artifact  artifact.Digest `json:"artifact"`

@@ -48,7 +48,7 @@ func TestRecipeMistakes(t *testing.T) {
 		{"fraction for a whole number", "name: r\nsteps:\n  a: {stage: toy, params: {steps: 2.5}}\n", nil, 2,
 			"r.yaml:3:28: step a: parameter steps is of type int; it cannot be 2.5\nhint: Links of the chain.\n"},
 		{"text for a number", "name: r\nsteps:\n  a: {stage: toy, params: {salt: '1'}}\n", nil, 2,
-			"r.yaml:3:28: step a: parameter salt is of type float; it cannot be \"1\"\nhint: Goes into every link.\n"},
+			"r.yaml:3:28: step a: parameter salt is of type float; it cannot be \"1\"\nhint: Goes into the first link.\n"},
 		{"not in enum", "name: r\nsteps:\n  a: {stage: toy, params: {fail: always}}\n", nil, 2,
 			"r.yaml:3:28: step a: parameter fail must be one of [no input integrity numeric memory bug panic go kill silent], " +
 				"not \"always\"\nhint: How.\n"},

@@ -37,7 +37,7 @@ type newFlags struct {
 
 type newImagesCmd struct {
 	Path     string `arg:"" help:"Folder or archive." type:"existingpath"`
-	Size     int    `help:"Edge of the images after resizing, a multiple of 4." default:"32"`
+	Size     int    `help:"Edge of the resized images in pixels, a multiple of 4." default:"32"`
 	Channels int    `help:"3: colour; 1: grey." default:"3" enum:"1,3"`
 	newFlags
 }
@@ -67,7 +67,8 @@ const classifierStep = `  classifier:
     params: {model: classifier, batch: 128, steps: 300, learning-rate: 0.004, flip: true}
 `
 
-// hasClasses reports whether path is a folder of at least two folders and nothing else.
+// hasClasses reports whether path is a folder that contains at least two folders and, except for hidden files, nothing
+// else.
 func hasClasses(path string) bool {
 	entries, err := os.ReadDir(path) // fails for an archive
 	folders := 0

@@ -32,8 +32,8 @@ type runPlan struct {
 	Steps  []stepPlan `json:"steps"`
 }
 
-// stepPlan is a hit (with the time and the duration of the run that made the result), a miss, or a step that is
-// skipped.
+// stepPlan describes a step that is a hit, a miss or skipped. For a hit, Created and Seconds say when the result was
+// computed and how long that took.
 type stepPlan struct {
 	Step      string            `json:"step"`
 	Stage     string            `json:"stage"`
@@ -41,11 +41,11 @@ type stepPlan struct {
 	Key       string            `json:"key,omitempty"`
 	Created   time.Time         `json:"created,omitzero"`
 	Seconds   float64           `json:"seconds,omitempty"`
-	Reason    string            `json:"reason,omitempty"`    // why it is a miss
-	Changes   []change          `json:"changes,omitempty"`   // compared with the run in the reason
+	Reason    string            `json:"reason,omitempty"`    // why it is a miss or is skipped
+	Changes   []change          `json:"changes,omitempty"`   // compared with the step and run that Reason names
 	Continues string            `json:"continues,omitempty"` // the shorter action that it continues
-	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that have to be made first; it may still be a hit
-	Condition string            `json:"condition,omitempty"` // comparison that is not decided yet
+	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that do not exist yet, and their origins
+	Condition string            `json:"condition,omitempty"` // comparison with a score that does not exist yet
 	Warning   string            `json:"warning,omitempty"`   // the step asks for more than this machine has
 	Action    json.RawMessage   `json:"action,omitempty"`    // with --verbose
 	Job       *jobPlan          `json:"job,omitempty"`       // with --executor slurm
@@ -56,7 +56,7 @@ type jobPlan struct {
 	Name    string   `json:"name"`
 	Job     string   `json:"job,omitempty"`
 	State   string   `json:"state,omitempty"`
-	Options []string `json:"options,omitempty"` // of sbatch, for what the step asks for
+	Options []string `json:"options,omitempty"` // of sbatch, for the resources and the timeout of the step
 	After   []string `json:"after,omitempty"`   // names of jobs
 }
 
@@ -137,7 +137,7 @@ func (s *stepPlan) explain(d *runner.Decision, near *runner.Near) {
 	default:
 		s.Reason = fmt.Sprintf("compared with step %s of run %s", near.Step, near.Run)
 		for _, diff := range near.Diffs {
-			if !runner.Unmade(diff) { // WaitsFor says so
+			if !runner.Unmade(diff) { // WaitsFor lists these inputs
 				s.Changes = append(s.Changes, change(diff))
 			}
 		}

@@ -45,7 +45,7 @@ func (a *app) eachAction(ctx context.Context, s *openStore, f func(key string, m
 	return nil
 }
 
-// reading returns a function that shows on a terminal how many of all records have been read. The function shows
+// reading returns a function that shows on a terminal what share of the records has been read. The function shows
 // nothing in the first second. When all are read, it erases its line.
 func (a *app) reading(all int) func(done int) {
 	began, shown := time.Now(), false

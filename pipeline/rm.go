@@ -36,7 +36,7 @@ func (c *rmCmd) remove(ctx context.Context, a *app, store *openStore) error {
 	}
 	run, err := loadRun(ctx, store.Store, c.What)
 	if failure.ClassOf(err) == failure.Integrity {
-		return store.DeleteRun(ctx, c.What) // only its document is damaged
+		return store.DeleteRun(ctx, c.What) // a damaged document need not be read to be deleted
 	}
 	if err != nil {
 		return err

@@ -31,9 +31,9 @@ type runCmd struct {
 	DetailedExitcode bool `help:"Exit with 10 instead of 0 if the result of any step was computed, not cached."`
 
 	executor
-	Detach bool `help:"With --executor slurm: submit the jobs and leave. The same command without it waits for them."`
+	Detach bool `help:"With --executor slurm: submit the jobs and exit. Run again without --detach to wait for them."`
 
-	check func(*graph.Graph) error // refuses a graph; nil for none
+	check func(*graph.Graph) error // returns an error if the graph must not run; may be nil
 }
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
@@ -90,7 +90,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 	}
 	if opt.Only != "" {
 		if _, ok := g.Node(opt.Only); !ok {
-			return nil, failure.New(failure.Usage, "pipeline plan lists them; pipeline run runs them all if given this name",
+			return nil, failure.New(failure.Usage, "name one of them, see pipeline plan; or use pipeline run, which runs all",
 				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
 		}
 	}

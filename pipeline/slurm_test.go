@@ -270,7 +270,7 @@ func testSlurmSignals(t *testing.T, w *cluster) {
 	active := func() int { return strings.Count(w.slurm.Run("squeue", "--noheader", "--format=%j"), "vapo-") }
 	cmd, stderr := w.begin("--set", "one.delay=0.5")
 	kill(t, cmd.Process.Pid, syscall.SIGTERM)
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 || !strings.Contains(stderr.String(), "the jobs go on") {
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 || !strings.Contains(stderr.String(), "the jobs continue") {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	if n := active(); n != 3 {

@@ -110,7 +110,7 @@ func (st runStatus) table(w io.Writer) {
 	}
 	switch st.State {
 	case runner.Submitted:
-		fmt.Fprintln(w, "its jobs go on without a runner; run the same command again to wait for them")
+		fmt.Fprintln(w, "its jobs continue without a runner; run the same command again to wait for them")
 	case interrupted:
 		fmt.Fprintln(w, "its runner has ended; run the same command again to resume")
 	}

@@ -17,7 +17,7 @@ func (d *display) Left(jobs []*runner.Job) {
 	for _, j := range jobs {
 		ids = append(ids, j.ID)
 	}
-	d.printf("the jobs go on; the same command without --detach waits for them\nto cancel them: scancel %s\n",
+	d.printf("the jobs continue; the same command without --detach waits for them\nto cancel them: scancel %s\n",
 		strings.Join(ids, " "))
 }
 

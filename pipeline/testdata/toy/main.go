@@ -22,7 +22,7 @@ import (
 
 type params struct {
 	Steps int             `help:"Links of the chain." default:"3" unit:"steps"`
-	Salt  float64         `help:"Goes into every link." default:"0.5"`
+	Salt  float64         `help:"Goes into the first link." default:"0.5"`
 	Shape json.RawMessage `help:"A structured value that goes into the first link." default:"[1,2]"`
 	Same  int             `help:"Part of the key, but without effect on the output." default:"0"`
 	Delay float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
