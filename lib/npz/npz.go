@@ -155,7 +155,7 @@ func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	large, packed := e.UncompressedSize64, e.CompressedSize64
 	switch {
 	case packed > uint64(size):
-		return nil, fmt.Errorf("it claims %d bytes of an archive of %d", packed, size)
+		return nil, fmt.Errorf("it claims to take %d bytes of an archive of %d", packed, size)
 	case e.Method == zip.Store && large != packed:
 		return nil, fmt.Errorf("it is stored uncompressed, but claims to hold %d bytes in %d", large, packed)
 	case e.Method != zip.Store && e.Method != zip.Deflate:

@@ -158,7 +158,6 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
-// sampleArchive returns the archive that the tests of Writer use.
 func sampleArchive(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer

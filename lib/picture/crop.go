@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// CentreCrop returns the central h x w pixels. If the corner would lie between two pixels, it is rounded to the even
-// one, as in torchvision's CenterCrop. Unlike torchvision, which pads smaller images with black, CentreCrop refuses
-// them. The result reuses the memory of the image, since photos are large.
+// CentreCrop returns the central h x w pixels. If the top left corner would lie between two pixels, each of its
+// coordinates is rounded to the even neighbour, as in torchvision's CenterCrop. Unlike torchvision, which pads smaller
+// images with black, CentreCrop refuses them. The result reuses the memory of the image, since photos are large.
 func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	if h < 1 || w < 1 || h > im.H || w > im.W {
 		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)
@@ -27,8 +27,8 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 }
 
 // Grey returns the luminance [1, H, W] of an RGB image. It uses the ITU-R 601-2 weights in fixed point, as Pillow's
-// convert("L") does. If the three channels are equal, the result equals each of them. It reuses the memory of the
-// image.
+// convert("L") does. If the three channels are equal, the result equals each of them. The result reuses the memory of
+// the image.
 func (im *Image) Grey() *Image {
 	plane := im.H * im.W
 	if im.C == 1 {

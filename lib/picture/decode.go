@@ -1,8 +1,8 @@
 // Package picture turns image files into pixels exactly like the tools that made data sets and published scores: JPEG
 // files like libjpeg, WebP files like libwebp, and resizing like Pillow.
 //
-// The same package makes data sets and reads the folders that are scored. A different decoder or resizer on one side
-// would change an FID by more than the difference between two models (Parmar et al., arXiv 2104.11222).
+// The same package makes data sets and reads the folders that are scored. If the two were decoded or resized in
+// different ways, an FID would change by more than the difference between two models (Parmar et al., arXiv 2104.11222).
 //
 // Files become 8-bit RGB. Grey images get three equal channels, and 16-bit samples keep their upper eight bits. CMYK is
 // converted without a colour profile. Palettes are resolved. Only the first frame of an animation is used. Opaque alpha

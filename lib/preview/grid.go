@@ -47,11 +47,10 @@ func Grid(w io.Writer, s *dataset.Images, columns, scale int) error {
 	return encode(w, img, png.BestCompression)
 }
 
-// drawable returns an error if the images cannot be drawn.
 func drawable(s *dataset.Images) error {
 	switch {
 	case s.N < 1 || s.H < 1 || s.W < 1:
-		return fmt.Errorf("preview: %d images of %d x %d pixels", s.N, s.H, s.W)
+		return fmt.Errorf("preview: %d images of %d x %d pixels, expected at least 1 image of 1 pixel", s.N, s.H, s.W)
 	case s.C != 1 && s.C != 3:
 		return fmt.Errorf("preview: %d channels, expected 1 (grey) or 3 (RGB)", s.C)
 	case len(s.Pixels) != s.N*s.C*s.H*s.W:
@@ -65,7 +64,7 @@ func grid(s *dataset.Images, columns, scale int) (*image.RGBA, error) {
 		return nil, err
 	}
 	if columns < 0 || scale < 1 {
-		return nil, fmt.Errorf("preview: %d columns at scale %d", columns, scale)
+		return nil, fmt.Errorf("preview: %d columns at scale %d, expected columns >= 0 and scale >= 1", columns, scale)
 	}
 	columns = min(cmp.Or(columns, int(math.Ceil(math.Sqrt(float64(s.N))))), s.N)
 	rows := (s.N + columns - 1) / columns

@@ -34,8 +34,8 @@ func images(n, c, side, from int) *dataset.Images {
 	return s
 }
 
-// Every image is drawn, pixel for pixel, in its row and column of the table. There is text to the left of a row if and
-// only if the row has a label.
+// TestTable: every image is drawn, pixel for pixel, in its row and column of the table. There is text to the left of a
+// row if and only if the row has a label.
 func TestTable(t *testing.T) {
 	for _, c := range []struct {
 		n, channels, side, scale int
@@ -80,7 +80,6 @@ func TestTable(t *testing.T) {
 					}
 				}
 			}
-			// There is text to the left of a row if and only if the row has a label.
 			dark := 0
 			for y := range cell {
 				for x := range left {

@@ -20,7 +20,7 @@ func Main(name string, stderr io.Writer, body func() error) (code failure.Class)
 		case exitCode:
 			code = failure.Class(r)
 		default:
-			// Without this, the Go runtime would exit with 2, which means wrong usage here.
+			// Without this, the Go runtime would exit with code 2, which stands for wrong usage.
 			fmt.Fprintf(stderr, "%s", debug.Stack())
 			printError(stderr, name, fmt.Errorf("panic: %v", r))
 			code = failure.Bug
@@ -51,7 +51,7 @@ type exitCode int
 // Exit ends the body of Main; the program exits with code.
 func Exit(code int) { panic(exitCode(code)) }
 
-// Options returns the kong options that all programs share. --version lists engines.
+// Options returns the kong options that all programs share. --version lists the given engines.
 func Options(name, about string, stdout, stderr io.Writer, engines ...string) []kong.Option {
 	return []kong.Option{
 		kong.Name(name),

@@ -67,7 +67,8 @@ func exit() {
 	os.Exit(int(failure.Terminated))
 }
 
-// Scratch creates a temporary directory. It is deleted by remove, or when the process ends.
+// Scratch creates a temporary directory, which the caller must delete with remove. If a later signal or the exit of the
+// parent ends the process at once (see Lifetime), the directory is deleted as well.
 func Scratch() (dir string, remove func(), err error) {
 	dir, err = os.MkdirTemp("", "vapo-stage-")
 	if err != nil {

@@ -48,7 +48,7 @@ func StandIn(path string) error {
 	return StandInHead(Head(path, 64))
 }
 
-// StandInHead is StandIn for the first bytes of a file, which is not empty.
+// StandInHead is like StandIn, but takes the first bytes of a file that is not empty.
 func StandInHead(head []byte) error {
 	lower := strings.ToLower(string(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")))
 	for _, l := range standIns {

@@ -69,7 +69,7 @@ func Open(name string) (*File, error) {
 	return parse(data)
 }
 
-// parse is Open for the content of a file. The File keeps data.
+// parse is like Open, but takes the content of a file. The File keeps a reference to data.
 func parse(data []byte) (*File, error) {
 	if len(data) < 8 {
 		return nil, errors.New("not a safetensors file: it is shorter than the length of its header")
@@ -196,7 +196,7 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	}
 	d, known := decoders[t.DType]
 	if !known {
-		return nil, nil, true, failure.New(failure.Input, "save them as F32, F16 or BF16",
+		return nil, nil, true, failure.New(failure.Input, "save the tensor as F32, F16 or BF16",
 			"tensor %.200s: elements of type %.80s are not supported", name, t.DType)
 	}
 	for _, n := range t.Shape {

@@ -67,12 +67,12 @@ func (t *Tensor) check() error {
 	count := 1
 	for _, d := range t.Shape {
 		if d < 0 || d > 0 && count > maxFile/d {
-			return fmt.Errorf("tensor %s has shape %v", t.Name, t.Shape)
+			return fmt.Errorf("tensor %s has shape %v, which is negative or too large", t.Name, t.Shape)
 		}
 		count *= d
 	}
-	if t.Name == "" || strings.HasPrefix(t.Name, "__") { // such names are reserved, for example for __metadata__
-		return fmt.Errorf("a tensor named %q", t.Name)
+	if t.Name == "" || strings.HasPrefix(t.Name, "__") { // the format reserves names such as __metadata__
+		return fmt.Errorf("a tensor is named %q; a name must not be empty or begin with __", t.Name)
 	}
 	if count != len(t.Data) {
 		return fmt.Errorf("tensor %s has %d values, expected %d for shape %v", t.Name, len(t.Data), count, t.Shape)

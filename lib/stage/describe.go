@@ -9,7 +9,6 @@ import (
 	"vapo/lib/failure"
 )
 
-// describeCmd prints the description of the stage.
 type describeCmd struct {
 	Check string `help:"Validate these parameters and print them resolved." placeholder:"JSON"`
 }

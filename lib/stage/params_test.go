@@ -32,7 +32,6 @@ func echo[P any]() Stage[P] {
 	}
 }
 
-// runEcho runs an echo stage.
 func runEcho[P any](t *testing.T, s Stage[P], args ...string) (code failure.Class, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -87,7 +86,7 @@ func TestPreset(t *testing.T) {
 		}
 		raw, err := json.Marshal(m.Params["width"])
 		if err != nil || string(raw) != fmt.Sprint(c.width) {
-			t.Errorf("%v: the record has width %s, want %v", c.args, raw, c.width)
+			t.Errorf("%v: the manifest has width %s, want %v", c.args, raw, c.width)
 		}
 	}
 	resolve := func(given string) (map[string]any, string) {

@@ -42,7 +42,6 @@ func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error
 	return &storeParts{store, log}, nil
 }
 
-// partsIn returns parts that are kept in a directory.
 func partsIn(dir string, scratch string, log *slog.Logger) (Parts, error) {
 	const hint = "name a directory that you may write to"
 	if err := os.MkdirAll(dir, 0o755); err != nil {

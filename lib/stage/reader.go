@@ -15,9 +15,9 @@ type Reader struct {
 	io.Closer
 }
 
-// OpenInput opens the named input for random access. A blob is first fetched to a local file, unless its size in bytes
-// is above the limit local. Larger blobs are read from the store in parts. Every byte is verified: once if it comes
-// from a file, and at each read if it comes from the store (see artifact.Blob). Reads fail after ctx ends.
+// OpenInput opens the named input for random access. A blob is first fetched to a local file, unless it has more than
+// local bytes. A larger blob is read from the store in parts. Every byte is verified: once if it comes from a file, and
+// at each read if it comes from the store (see artifact.Blob). Reads from the store fail after ctx ends.
 func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader, error) {
 	in, ok := j.inputs[name]
 	if !ok {

@@ -96,7 +96,7 @@ type Console struct {
 	// Store opens the store that VAPO_STORE names. If VAPO_STORE is not set, it opens the one in the working directory,
 	// and creates it if necessary.
 	Store func(ctx context.Context) (*artifact.Store, error)
-	// HasStore reports whether such a store exists.
+	// HasStore reports whether VAPO_STORE is set or the working directory has a store.
 	HasStore func() bool
 	// Resolve returns the path of a verified local file with the artifact that ref denotes (sha256:…, ref:name or a path).
 	// The file is removed when the command ends, unless ref is a path.

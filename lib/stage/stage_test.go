@@ -142,7 +142,6 @@ func work(ctx context.Context, job *Job, p *params) error {
 	return job.Output(ctx, "model", write)
 }
 
-// demo runs the stage that spec declares.
 func demo(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
@@ -237,7 +236,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.Pure {
-		t.Error("the answer counts as pure, but the stage does not say so")
+		t.Error("the description is marked as pure, but the stage has no Pure")
 	}
 	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 ||
 		d.Resolved["doubled"] != int64(10) {
@@ -270,7 +269,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	}
 	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, contract.Flags(d.Resolved)...)
 	if code, _, stderr := demo(t, args...); code != 0 {
-		t.Errorf("the stage does not agree: %s", stderr)
+		t.Errorf("the stage computes another key: %s", stderr)
 	}
 	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != failure.Integrity ||
 		!strings.Contains(stderr, "disagree") {
@@ -313,7 +312,7 @@ func TestRunWithoutStore(t *testing.T) {
 		t.Errorf("no JSON progress:\n%s", stderr)
 	}
 	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
-		t.Errorf("scratch is left: %v", left)
+		t.Errorf("temporary files are left: %v", left)
 	}
 }
 
@@ -410,7 +409,6 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// terminate sends SIGTERM to this process.
 func terminate() error {
 	p, err := os.FindProcess(os.Getpid())
 	if err != nil {

@@ -61,8 +61,8 @@ func (s *source) connect(ctx context.Context) (*artifact.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// If a runner started this program, it has used the same settings. So a store that does not answer is unavailable
-	// rather than misconfigured.
+	// A runner that started this program has already used the store with these settings. So if the store does not
+	// answer, it is unavailable rather than misconfigured.
 	cfg.WaitAtOpen = os.Getenv(contract.ParentFD) != ""
 	cfg.Patience, cfg.Notify = patience, func(text string) { s.log.Warn(text) }
 	objects, err := objectstore.Open(ctx, cfg)
@@ -94,7 +94,6 @@ func (s *source) embed(ctx context.Context) (cfg objectstore.Config, err error) 
 	return env.Config()
 }
 
-// close releases the gateway.
 func (s *source) close() {
 	if s.gateway != nil {
 		s.gateway.Close()

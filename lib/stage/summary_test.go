@@ -12,7 +12,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestSummary: a run prints a few lines for people, and the manifest only if asked.
+// TestSummary: a run prints a few lines for people, and the manifest only with --json.
 func TestSummary(t *testing.T) {
 	dir, data := noStore(t)
 	t.Chdir(dir)
@@ -41,7 +41,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// TestSummaryFits: the largest summary that a stage can print has at most ten lines of at most 80 columns.
+// TestSummaryFits: the summary of a run with five outputs has at most ten lines of at most 80 columns.
 func TestSummaryFits(t *testing.T) {
 	var desc contract.Description
 	outputs := map[string]contract.Output{}

@@ -18,7 +18,6 @@ var Tuning = contract.Port{
 	Help: "on cards: the output of the tune command, for results that repeat to the bit",
 }
 
-// tuneDescription describes the tune command of a stage.
 func tuneDescription(d contract.Description) contract.Description {
 	d.Stage += " tune"
 	d.Length = ""
@@ -39,7 +38,8 @@ func without(ports []contract.Port, name string) (out []contract.Port) {
 // tuneState is the additional state of a job of the tune command.
 type tuneState struct{ write func(io.Writer) error }
 
-// Tunes reports whether the job belongs to the tune command. Its engine must collect choices; see SetTuning.
+// Tunes reports whether the job belongs to the tune command. If so, the engine must record which kernels are chosen;
+// see SetTuning.
 func (j *Job) Tunes() bool { return j.tune != nil }
 
 // SetTuning sets the function that writes the output of the tune command once the run has ended.
@@ -51,7 +51,8 @@ func (j *Job) discards(output string) bool { return j.tune != nil && output != T
 // tuning returns the function that SetTuning has set.
 func (j *Job) tuning() (func(io.Writer) error, error) {
 	if j.tune.write == nil {
-		return nil, failure.New(failure.Usage, "runs that use no network need no tuning",
+		return nil, failure.New(failure.Usage,
+			"use the tune command only for runs on a card; the results of other runs repeat to the bit without it",
 			"this run computes nothing on a card, so there is nothing to tune")
 	}
 	return j.tune.write, nil

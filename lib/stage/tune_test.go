@@ -29,8 +29,8 @@ func tunable() Stage[params] {
 	return s
 }
 
-// The tune command runs the shortened stage and writes only the tuning. Its manifest records the parameters of the run
-// that the tuning is for. The run takes the tuning as an input, so the tuning becomes part of its key.
+// TestTune: the tune command runs the shortened stage and writes only the tuning. Its manifest records the parameters
+// of the run that the tuning is for. The run takes the tuning as an input, so the tuning becomes part of its key.
 func TestTune(t *testing.T) {
 	_, data := noStore(t)
 	call := func(args ...string) (failure.Class, *contract.Manifest, string) {

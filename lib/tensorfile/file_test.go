@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// counting counts the bytes that are read through it.
 type counting struct {
 	r io.ReaderAt
 	n int64
@@ -107,7 +106,7 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if least := int64(10 * (60 + 8 + 8 + 8)); c.n < least || c.n > least+2048 {
-		t.Errorf("10 rows read %d bytes, they are %d", c.n, least)
+		t.Errorf("reading 10 rows reads %d bytes, want their %d bytes and a header", c.n, least)
 	}
 }
 
@@ -139,7 +138,7 @@ func TestOpenDamaged(t *testing.T) {
 	}
 	gone := errors.New("gone")
 	if _, err := Open(broken{gone}, 1<<20); !errors.Is(err, gone) {
-		t.Errorf("error %v, want that of the reader", err)
+		t.Errorf("error %v, want the error of the reader", err)
 	}
 }
 

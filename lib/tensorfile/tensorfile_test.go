@@ -64,7 +64,6 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestRoundTripRandom writes and reads tables of random columns and shapes.
 func TestRoundTripRandom(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 0))

@@ -87,7 +87,7 @@ func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, 
 		fail("dictionary-encoded columns are not supported")
 	}
 	at, n := root.vector(footerBatches, 24)
-	next := int64(8) // the first batch follows the magic bytes, and every other batch the one before
+	next := int64(8) // the first batch begins after the magic bytes, each later batch after the one before it
 	blocks = make([]block, n)
 	for i := range blocks {
 		blk := footer[at+24*i:]
@@ -295,7 +295,7 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 		found.values[k] = buffer(c, need)
 	}
 	if len(nodes) > 0 || len(buffers) > 0 {
-		fail("record batch %d describes %d values and %d buffers too many", i, len(nodes), len(buffers))
+		fail("record batch %d has %d column descriptions and %d buffers too many", i, len(nodes), len(buffers))
 	}
 	return found
 }

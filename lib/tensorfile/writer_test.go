@@ -10,7 +10,6 @@ import (
 	"testing"
 )
 
-// part returns a table with the rows [from, to) of t.
 func part(t *Table, from, to int) *Table {
 	p := &Table{Rows: to - from, Meta: t.Meta}
 	for _, c := range t.Columns {
@@ -92,7 +91,7 @@ func TestWriterRefuses(t *testing.T) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
 			if again := w.Close(); again == nil || again.Error() != err.Error() { // a partial file must not pass as complete
-				t.Errorf("closing after that: %v", again)
+				t.Errorf("Close after a failed Append: %v", again)
 			}
 		})
 	}
@@ -104,6 +103,6 @@ func TestWriterRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := w.Append(&Table{Columns: like.Columns}); err == nil {
-		t.Error("rows after the end are accepted")
+		t.Error("Append after Close is accepted")
 	}
 }

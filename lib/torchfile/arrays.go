@@ -146,7 +146,6 @@ func (newDtype) Call(args ...any) (any, error) {
 	return nil, errors.New("an element type without a name")
 }
 
-// dtype is an element type.
 type dtype struct{ name string }
 
 // PySetState implements types.PyStateSettable. The state holds the byte order, which bytes do not have.

@@ -90,8 +90,8 @@ func parseLegacy(data []byte) (any, error) {
 			return nil, err
 		}
 		pickles[i], data = data[:n], data[n:]
-		// The pickle of the magic number is short. A longer pickle that contains the number was written by Python's pickle
-		// module, which nests complete storages.
+		// The pickle of the magic number is short. A longer pickle that contains the number was written by Python's
+		// pickle module, which stores each tensor's values as a nested PyTorch file.
 		if i == 0 && (n > 64 || !bytes.Contains(pickles[0], []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"))) {
 			return nil, failure.New(failure.Input, saveHint, "it is a pickle that torch.save did not write")
 		}

@@ -29,7 +29,7 @@ const (
 	length1  = -1 // one byte with a length, followed by that many bytes
 	length4  = -4 // four bytes with a length, followed by that many bytes
 	length8  = -8 // eight bytes with a length, followed by that many bytes
-	twoLines = -2
+	twoLines = -2 // two lines of text, each ended by a line feed
 	frame    = -3 // eight bytes with the length of the opcodes that follow
 )
 

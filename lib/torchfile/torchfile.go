@@ -54,7 +54,7 @@ func isPickle(data []byte) bool {
 	return len(data) >= 4 && data[0] == 0x80 && data[1] >= 2 && data[1] <= 5
 }
 
-// parse is Open for the content of a file. The File keeps data.
+// parse is like Open, but takes the content of a file. The File keeps a reference to data.
 func parse(data []byte) (*File, error) {
 	var root any
 	var err error

@@ -107,7 +107,6 @@ func (f *ImageFiles) openCelebA(ctx context.Context) ([]part, error) {
 	return parts, nil
 }
 
-// readPartition reads the partition list.
 func readPartition(path string) ([]byte, File, error) {
 	f, err := openHashed(path)
 	if err != nil {

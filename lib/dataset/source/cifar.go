@@ -214,7 +214,6 @@ func (c *cifarSet) join(where string) (train, test *dataset.Images, err error) {
 	return train, test, nil
 }
 
-// cifarFiles reads the six batch files.
 func (l *loader) cifarFiles(paths []string) (train, test *dataset.Images, err error) {
 	c := &cifarSet{l, map[string]*dataset.Images{}}
 	for _, name := range paths {

@@ -33,7 +33,6 @@ func cifarBatch(seed uint64, n int) []byte {
 	return b
 }
 
-// member is a file in an archive.
 type member struct {
 	name string
 	data []byte

@@ -144,7 +144,6 @@ func (c *collection) file(i int) string {
 	return c.path + ":" + c.images[i].name
 }
 
-// names returns the paths of the images.
 func (c *collection) names() []string {
 	names := make([]string, len(c.images))
 	for i := range c.images {
@@ -271,7 +270,6 @@ func (c *collection) each(ctx context.Context, indices []int, give func(i int, d
 	return nil
 }
 
-// content returns the bytes of a file.
 func (c *collection) content(e *entry) ([]byte, error) {
 	switch {
 	case e.zip != nil:

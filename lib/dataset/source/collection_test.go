@@ -12,7 +12,6 @@ import (
 	"vapo/lib/failure"
 )
 
-// openArchive opens a collection to read its images.
 func openArchive(t testing.TB, path string) (*collection, error) {
 	t.Helper()
 	return openCollection(context.Background(), path, nil, true)

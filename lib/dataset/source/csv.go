@@ -29,7 +29,7 @@ type CSVOptions struct {
 	Delimiter    rune              // between cells; Blanks: any number of spaces and tabs; 0: detected
 	Decimal      rune              // the decimal mark, '.' or ','; 0: detected from the numbers
 	Encoding     encoding.Encoding // of a file that is not UTF-8; nil: UTF-8, unless a byte order mark says otherwise
-	TestFraction float64           // share of rows that becomes the test split
+	TestFraction float64           // share of rows that becomes the test split; 0: a tenth
 	Seed         uint64            // seed of the random test split
 	DropMissing  bool              // leave out and count rows with a cell that is missing or not a number
 	Train, Test  int               // number of rows to keep of each split, from the first; 0: all
@@ -257,7 +257,6 @@ func (t *table) append(record []string, from []int, label int, where func(i int)
 	return 0, ""
 }
 
-// cellError reports a cell that cannot be used.
 func (t *table) cellError(where, reason string) error {
 	return failure.New(failure.Input, t.hint, "%s: %s: %s", t.path, where, reason)
 }

@@ -10,7 +10,6 @@ import (
 
 const encodingHint = "give the encoding of the text with --encoding, for example --encoding=latin1"
 
-// columnError reports a column that cannot be used.
 func columnError(path, what, want, format string, args ...any) error {
 	return fileError("choose other --columns or --label", path, what, want, format, args...)
 }

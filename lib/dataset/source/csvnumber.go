@@ -133,7 +133,6 @@ func parsePoint(s string) (v float64, ok bool) {
 	return v, err == nil
 }
 
-// swapMarks exchanges points and commas.
 func swapMarks(s string) string { return swap.Replace(s) }
 
 var swap = strings.NewReplacer(".", ",", ",", ".")

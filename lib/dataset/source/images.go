@@ -143,7 +143,6 @@ func (f *ImageFiles) draw() ([]part, error) {
 	return []part{{"train", train, f.opt.Train}, {"test", test, f.opt.Test}}, nil
 }
 
-// stream creates a Stream for each split.
 func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 	like := dataset.Images{Name: f.source, C: f.opt.Channels, H: f.opt.Size, W: f.opt.Size}
 	if f.opt.Size == 0 {

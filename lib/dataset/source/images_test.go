@@ -31,7 +31,6 @@ func album(t testing.TB) map[string][]byte {
 	return files
 }
 
-// gather reads a whole stream.
 func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	t.Helper()
 	all := s.Like
@@ -48,7 +47,7 @@ func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	return &all, err
 }
 
-// readImages opens a source and reads all its splits.
+// readImages opens a source, reads all its splits and compares the digest with that of the function Digest.
 func readImages(t testing.TB, source string, o ImageOptions) (map[string]*dataset.Images, *ImageFiles, error) {
 	t.Helper()
 	if o.Channels == 0 {

@@ -230,7 +230,6 @@ func fileError(hint, path, what, want, format string, args ...any) error {
 	return failure.New(failure.Input, hint, "%s: %s: expected %s, got %s", path, what, want, fmt.Sprintf(format, args...))
 }
 
-// truncatedError reports that a file ends early.
 func truncatedError(path, what, want, format string, args ...any) error {
 	return fileError(freshHint, path, what, want, format+" (truncated)", args...)
 }

@@ -131,7 +131,6 @@ func (c *collection) tarError(err error, members []entry) error {
 		"a damaged one, after %q", members[len(members)-1].raw)
 }
 
-// openTarred returns the content of a member of a tar archive.
 func (c *collection) openTarred(e *entry) (io.Reader, error) {
 	if e.nth == 0 {
 		return io.NewSectionReader(c.data, e.offset, min(e.size, max(0, c.dataSize-e.offset))), nil

@@ -29,7 +29,6 @@ var zipMethods = map[uint16]string{
 	1: "Shrink", 6: "Implode", 9: "Deflate64", 14: "LZMA", 96: "JPEG", 97: "WavPack", 98: "PPMd", 99: "AES encryption",
 }
 
-// listZip lists the members of a zip file.
 func (c *collection) listZip() (members []entry, err error) {
 	z, err := zip.NewReader(c.archive, c.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {

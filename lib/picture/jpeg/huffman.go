@@ -10,7 +10,6 @@ var (
 	errSpectrum = errors.New("a block with more than 64 coefficients")
 )
 
-// huffman is a table of Huffman codes.
 type huffman struct {
 	short [1 << shortBits]uint16 // indexed by the next bits: length << 8 | value; 0: the code is longer
 	limit [18]uint32             // indexed by length: the greatest code plus 1, aligned to 16 bits; 0: no code

@@ -37,7 +37,8 @@ type Header struct {
 	Width, Height int
 	// Components is 1 for grey images, 3 for RGB and YCbCr, 4 for CMYK and YCCK.
 	Components int
-	// Memory is an upper bound of the bytes that Decode allocates, up to a few KiB per column of the image.
+	// Memory is an upper bound of the bytes that Decode allocates, apart from at most a few KiB per column of the
+	// image.
 	Memory int64
 	// Exif is the content of the first Exif segment, from its TIFF header on.
 	Exif []byte

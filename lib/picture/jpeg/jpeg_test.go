@@ -34,7 +34,8 @@ func goldens(t testing.TB) (cases []golden) {
 	return cases
 }
 
-// TestAgainstPillow: files of every sampling, size, colour space and coding give Pillow's pixels, byte for byte.
+// TestAgainstPillow: the files of testdata/golden.json, which vary in sampling, size, colour space and coding, give
+// Pillow's pixels, byte for byte.
 func TestAgainstPillow(t *testing.T) {
 	for _, c := range goldens(t) {
 		w, h, pixels, err := Decode(c.File)
@@ -53,7 +54,7 @@ func TestAgainstPillow(t *testing.T) {
 	}
 }
 
-// TestTruncated: a file of any kind is refused if it is cut off anywhere up to its end marker.
+// TestTruncated: a file that is cut off anywhere up to its end marker is refused.
 func TestTruncated(t *testing.T) {
 	cases := goldens(t)
 	for i := 0; i < len(cases); i += 7 {

@@ -12,9 +12,9 @@ type entropy interface {
 	check() error
 }
 
-// readUnits reads the units of a scan. For each block, it calls the function at, which says where the coefficients go,
-// and after reading them the function done. x and y count the blocks of the component. readUnits calls rowDone after
-// each row of units.
+// readUnits reads the units of a scan. For each block, it calls at, which returns the memory for the coefficients, then
+// reads the coefficients and calls done. x and y count the blocks of the component. readUnits calls rowDone after each
+// row of units.
 func (d *decoder) readUnits(
 	at func(c *component, x, y int) *[64]int16, done func(c *component, x, y int, b *[64]int16), rowDone func(y int),
 ) error {
@@ -99,7 +99,6 @@ func (d *decoder) decodeDirectly() error {
 	return nil
 }
 
-// decodeScan decodes one scan of a buffered image.
 func (d *decoder) decodeScan() error {
 	return d.readUnits(
 		func(c *component, x, y int) *[64]int16 { return c.block(x, y) },
@@ -134,7 +133,6 @@ func (d *decoder) reconstruct() {
 	d.emit(d.unitsY - 1)
 }
 
-// transform computes the samples of a block.
 func (c *component) transform(x, y int, b *[64]int16) {
 	stride := 8 * c.strideX
 	inverseDCT(b, c.quant, c.strips[y/c.v%3][8*(y%c.v)*stride+8*x:], stride)

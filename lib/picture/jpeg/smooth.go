@@ -32,7 +32,8 @@ var kernels = [2][smoothed][25]int{
 	},
 }
 
-// smooths reports whether coefficients are to be estimated: some must be missing, and every component must have its DC.
+// smooths reports whether coefficients are to be estimated: some must be missing, every component must have its DC
+// coefficients, and the quantisation values must not be 0.
 func (d *decoder) smooths() bool {
 	missing := false
 	for i := range d.comps {

@@ -2,8 +2,8 @@ package jpeg
 
 // planUpsampling chooses how each component is brought to the size of the image, and allocates the rows for it. It
 // chooses as libjpeg does. Factors of 2 use "fancy" upsampling: an output sample is 3/4 of the nearer plus 1/4 of the
-// farther input sample. For other factors, and for components at most two samples wide, samples are repeated. Rounding
-// alternates as in libjpeg (jdsample.c).
+// farther input sample. Samples are repeated for other factors, and if a component that has to be widened is at most
+// two samples wide. Rounding alternates as in libjpeg (jdsample.c).
 func (d *decoder) planUpsampling() {
 	for i := range d.comps {
 		c := &d.comps[i]
