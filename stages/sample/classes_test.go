@@ -34,7 +34,7 @@ func TestClasses(t *testing.T) {
 	for i := range 6 {
 		ofNone, ofOne, ofEach := none.Point(i), one.Point(i), each.Point(i)
 		if same := slices.Equal(ofOne, ofEach); same != (each.Labels[i] == 1) || slices.Equal(ofOne, ofNone) {
-			t.Errorf("sample %d: %v of class 1, %v of class %d, %v of none", i+1, ofOne, ofEach, each.Labels[i], ofNone)
+			t.Errorf("sample %d: %v of class 1, %v of class %d, %v unconditional", i+1, ofOne, ofEach, each.Labels[i], ofNone)
 		}
 	}
 	if again := draw("--class=1", "--guidance=1"); !slices.Equal(again.X, one.X) {
@@ -47,7 +47,7 @@ func TestClasses(t *testing.T) {
 	unguided := draw("--class=1", "--guidance=0")
 	for i, v := range unguided.X {
 		if d := v - none.X[i]; d > 1e-4 || d < -1e-4 {
-			t.Fatalf("guidance 0 gives %v, the network without a label %v", unguided.X, none.X)
+			t.Fatalf("guidance 0 gives %v, but the unconditional samples are %v", unguided.X, none.X)
 		}
 	}
 	ck = checkpointOf(t, withClasses(imagesConfig()), nil)
@@ -57,7 +57,7 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// The field and interpolate commands accept a class, too.
+// The commands field and interpolate use --class and --guidance like the stage.
 func TestClassesOfCommands(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	points := csvFile(t, "x1,x2\n1,2\n1,2\n1,2\n1,2\n")
@@ -72,7 +72,8 @@ func TestClassesOfCommands(t *testing.T) {
 	each, one, none, guided := rows("--class=each"), rows("--class=1"), rows(), rows("--class=1", "--guidance=3")
 	if each[0] != each[3] || each[1] != one[1] || each[0] == each[1] ||
 		one[0] != one[1] || none[0] == one[0] || guided[0] == one[0] {
-		t.Errorf("fields of each class\n%v\nof class 1\n%v\nof none\n%v", each, one, none)
+		t.Errorf("fields with --class=each\n%v\n--class=1\n%v\nno --class\n%v\n--class=1 --guidance=3\n%v", each, one, none,
+			guided)
 	}
 	dir := t.TempDir()
 	code, _, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir,
@@ -86,7 +87,7 @@ func TestClassesOfCommands(t *testing.T) {
 	}
 	set, err := dataset.FromTable(table)
 	if err != nil || !slices.Equal(set.(*dataset.Points).Labels, []int64{0, 0, 1, 1, 2, 2, 0, 0}) {
-		t.Errorf("labels of an interpolation %v, %v", set, err)
+		t.Errorf("interpolation with --class=each: %+v, %v", set, err)
 	}
 }
 
@@ -138,7 +139,7 @@ func TestClassRefusals(t *testing.T) {
 		} {
 			code, stdout, stderr := sample(t, append(command, c.args...)...)
 			if code != c.code || !strings.Contains(stderr, c.says) || strings.Contains(stdout, ",") {
-				t.Errorf("%v %v: exit %d, want %d and a word about %q:\n%s", command[0], c.args, code, c.code, c.says, stderr)
+				t.Errorf("%v %v: exit %d, want %d and a message with %q:\n%s", command[0], c.args, code, c.code, c.says, stderr)
 			}
 		}
 	}

@@ -14,7 +14,8 @@ import (
 // maxValues is the maximum number of float32 values that one run holds in memory: 64 GiB.
 const maxValues = 1 << 34
 
-// drawAll draws samples [First, First+N). It also returns the work and the time taken.
+// drawAll draws samples [First, First+N). It also returns how many evaluations of the network and how many seconds they
+// took.
 func drawAll(
 	ctx context.Context, job *stage.Job, m *model, s *sampling.Sampler, p *params,
 ) (set dataset.Set, work sampling.Work, seconds float64, err error) {

@@ -109,7 +109,7 @@ func TestExport(t *testing.T) {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
 			if second, err := os.ReadFile(again); err != nil || !bytes.Equal(second, raw) {
-				t.Errorf("exported again the file differs: %v", err)
+				t.Errorf("exporting the archive again gives another file (%v)", err)
 			}
 			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) != 1 {
 				t.Errorf("left behind: %v, %v", entries, err)

@@ -27,7 +27,7 @@ func csvFile(t *testing.T, text string) string {
 	return path
 }
 
-// The command prints what the library computes from the averaged or the raw weights, in the order of the input.
+// sample field prints what the library computes from the averaged or the raw weights, in the order of the input.
 func TestFieldCommand(t *testing.T) {
 	for _, schedule := range []string{"linear", "vapo"} {
 		c := pointsConfig(schedule)
@@ -155,7 +155,7 @@ func TestFieldRefuses(t *testing.T) {
 	} {
 		code, stdout, stderr := sample(t, "field", "--checkpoint="+ck, "--points="+csvFile(t, c.csv), "--t=0.5")
 		if code != 3 || !strings.Contains(stderr, c.says) || stdout != "" {
-			t.Errorf("%q: exit %d and %q on standard output, want 3 and a word about %s:\n%s",
+			t.Errorf("%q: exit %d and %q on standard output, want 3 and a message with %q:\n%s",
 				c.csv, code, stdout, c.says, stderr)
 		}
 	}
@@ -175,7 +175,7 @@ func TestFieldRefuses(t *testing.T) {
 	} {
 		code, _, stderr := sample(t, append([]string{"field"}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.says) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+			t.Errorf("%v: exit %d, want %d and a message with %q:\n%s", c.args, code, c.code, c.says, stderr)
 		}
 	}
 }

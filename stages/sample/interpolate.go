@@ -24,7 +24,7 @@ type interpolateCmd struct {
 	Points int        `help:"Samples of each pair, both ends included." default:"8"`
 	Seed   uint64     `help:"Seed of the noise." default:"0"`
 	Solver string     `help:"Integrator, see sample --help." default:"heun" enum:"heun,euler,rk4,rk45"`
-	TEnd   float64    `name:"t-end" help:"Time at which samples leave the flow, see sample --help." default:"1"`
+	TEnd   float64    `name:"t-end" help:"Time at which the flow ends, see sample --help." default:"1"`
 	Steps  int        `help:"Number of equal steps; not for rk45." default:"30"`
 	Model  modelFlags `embed:""`
 }

@@ -24,7 +24,7 @@ const (
 	trajectoryPoints = 10
 	pairPoints       = 10 // both ends included
 	maxPictured      = 200
-	pictureHint      = "pictures are meant to be looked at; to draw many samples, use --n"
+	pictureHint      = "request fewer pictured samples; --n draws any number of samples"
 )
 
 func (p *pictureParams) check() error {

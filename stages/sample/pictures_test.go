@@ -27,7 +27,7 @@ func TestPictures(t *testing.T) {
 		}
 		for k, picture := range []string{"trajectories", "interpolation"} {
 			if _, err := os.Stat(filepath.Join(plain, picture+".png")); err == nil {
-				t.Errorf("%s: %s were not requested", name, picture)
+				t.Errorf("%s: %s.png was written without its flag", name, picture)
 			}
 			f, err := os.Open(filepath.Join(dir, picture+".png"))
 			if err != nil {

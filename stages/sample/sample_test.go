@@ -25,7 +25,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Sample k is bit for bit the same in any batch and any shard.
+// Sample k is bit for bit the same whatever --n, --first and --batch are.
 func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -84,7 +84,7 @@ func TestFunctionEvaluations(t *testing.T) {
 		_, m := mustSample(t, append(c.args, "--input=checkpoint="+ck, "--n=7")...)
 		mean, most := m.Results["function_evaluations_mean"], m.Results["function_evaluations_max"]
 		if mean != c.mean || most != c.most {
-			t.Errorf("%v: %v and at most %v evaluations a sample, want %v", c.args, mean, most, c.mean)
+			t.Errorf("%v: a mean of %v and a maximum of %v evaluations per sample, want %v", c.args, mean, most, c.mean)
 		}
 	}
 	evaluations := func(tolerance string) (mean, most float64) {
@@ -94,11 +94,11 @@ func TestFunctionEvaluations(t *testing.T) {
 	loose, most := evaluations("1e-2")
 	tight, _ := evaluations("1e-5")
 	if loose < 7 || most < loose || tight < 1.5*loose {
-		t.Errorf("rk45 took %v evaluations a sample (at most %v) at tolerance 1e-2 and %v at 1e-5", loose, most, tight)
+		t.Errorf("rk45 took %v evaluations per sample (at most %v) at tolerance 1e-2 and %v at 1e-5", loose, most, tight)
 	}
 }
 
-// All solvers converge to the same samples, because they integrate the same flow.
+// heun, rk4 and rk45 converge to the same samples, because they integrate the same flow.
 func TestSolversAgree(t *testing.T) {
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	x := func(args ...string) []float32 {
@@ -117,7 +117,7 @@ func TestSolversAgree(t *testing.T) {
 	start := make([]float32, 2)
 	random.New(0, "sample/noise", 0).Normal(start)
 	if d := math.Hypot(float64(exact[0]-1.5*start[0]), float64(exact[1]-1.5*start[1])); d < 1e-3 || d > 20 {
-		t.Errorf("sample 0 moved by %v", d)
+		t.Errorf("sample 0 is at distance %v from its noise vector, want 1e-3 to 20", d)
 	}
 }
 
@@ -255,7 +255,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// SIGTERM ends a long run promptly, with exit code 143.
+// SIGTERM ends a run with exit code 143, and the run leaves no outputs.
 func TestTerminated(t *testing.T) {
 	dir := t.TempDir()
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
@@ -327,7 +327,7 @@ func TestReconstructedAverage(t *testing.T) {
 	} {
 		code, _, stderr := sample(t, "--input=checkpoint="+snapshots, "--weights="+weights, "--out="+t.TempDir())
 		if code != want.code || !strings.Contains(stderr, want.message) {
-			t.Errorf("--weights=%s: exit %d, want %d and a word of %q\n%s", weights, code, want.code, want.message, stderr)
+			t.Errorf("--weights=%s: exit %d, want %d and a message with %q\n%s", weights, code, want.code, want.message, stderr)
 		}
 	}
 }

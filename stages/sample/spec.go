@@ -29,7 +29,7 @@ type params struct {
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step." default:"0.001" only:"solver=rk45"`
 	MaxSteps int         `help:"rk45: maximum steps per sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
-	Class    string      `help:"Index of the class to draw; each: all in turn." default:"none"`
+	Class    string      `help:"Index of the class; each: all in turn; none: unconditional." default:"none"`
 	Guidance float64     `help:"Strength of classifier-free guidance; 1: off, 0: without the class." default:"1"`
 	Weights  string      `help:"Weights: ema (the average), ema.1, ema.2, …, raw or std:S." default:"ema"`
 	Batch    int         `help:"Samples per progress report." default:"256" unit:"samples" keyed:"false" min:"1"`
@@ -62,7 +62,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "paths", Media: contract.MediaArrow, Optional: true,
-			Help: "the interpolations as a data set, ten consecutive images for each pair",
+			Help: "the interpolations as a data set, ten consecutive samples for each pair",
 		},
 	},
 	Resolve: resolve,
@@ -86,7 +86,7 @@ const maxSamples = 1 << 40
 func resolve(p *params, _ stage.Given) error {
 	p.Backend = engine.Auto(p.Backend)
 	if p.Solver == "rk45" {
-		p.Steps = defaultSteps // steps have no effect on rk45, so all recipes with rk45 share one key
+		p.Steps = defaultSteps // no effect on rk45, so recipes that differ only in steps share a key
 	}
 	switch {
 	case p.Grid == "edm" && p.Steps < 3:

@@ -173,7 +173,7 @@ func TestEMA(t *testing.T) {
 		"not a readable tensor file": {[]string{filepath.Join(dir, "end.json"), "--std=0.07"}, failure.Input},
 	} {
 		if code, line, _ := ema(t, c.args...); code != c.code || !strings.Contains(line["error"].(string), message) {
-			t.Errorf("exit %d, want %d and a word of %q: %v", code, c.code, message, line)
+			t.Errorf("exit %d, want %d and a message with %q: %v", code, c.code, message, line)
 		}
 	}
 	taken := filepath.Join(dir, "taken.arrow")

@@ -139,7 +139,7 @@ func TestImportPresetClasses(t *testing.T) {
 		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out",
 			filepath.Join(t.TempDir(), "none.arrow"))
 		if code != failure.Input || !strings.Contains(stderr, message) {
-			t.Errorf("exit %d, expected a word about %q: %s", code, message, stderr)
+			t.Errorf("exit %d, expected a message with %q: %s", code, message, stderr)
 		}
 	}
 }

@@ -174,7 +174,7 @@ func TestConditionalKinds(t *testing.T) {
 	} {
 		if code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...); code != c.code ||
 			!strings.Contains(stderr, c.message) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.message, stderr)
+			t.Errorf("%v: exit %d, want %d and a message with %q:\n%s", c.args, code, c.code, c.message, stderr)
 		}
 	}
 }

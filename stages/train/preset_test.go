@@ -77,7 +77,7 @@ func TestPresets(t *testing.T) {
 		`{"preset": "mlp-2d", "width": 128, "fourier": 16}`: "fourier is 16",
 	} {
 		if _, say := resolved(t, given); !strings.Contains(say, message) {
-			t.Errorf("%s: %q, expected a word about %q", given, say, message)
+			t.Errorf("%s: %q, expected a message with %q", given, say, message)
 		}
 	}
 	dir := t.TempDir()

@@ -145,7 +145,7 @@ func TestSeriesRefused(t *testing.T) {
 		args := append(append(c.args, "--out="+t.TempDir()), c.earlier...)
 		code, _, stderr := train(t, args...)
 		if code != c.code || !strings.Contains(stderr, message) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, message, stderr)
+			t.Errorf("exit %d, want %d and a message with %q\n%s", code, c.code, message, stderr)
 		}
 	}
 	// Invalid parameters are refused.
@@ -167,7 +167,7 @@ func TestSeriesRefused(t *testing.T) {
 	} {
 		code, _, stderr := train(t, append(args, "--out="+t.TempDir())...)
 		if code != failure.Usage || !strings.Contains(stderr, message) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, failure.Usage, message, stderr)
+			t.Errorf("exit %d, want %d and a message with %q\n%s", code, failure.Usage, message, stderr)
 		}
 	}
 }

@@ -191,7 +191,7 @@ func TestSnapshotsRefused(t *testing.T) {
 	} {
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
 		if code != c.code || !strings.Contains(stderr, message) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, message, stderr)
+			t.Errorf("exit %d, want %d and a message with %q\n%s", code, c.code, message, stderr)
 		}
 	}
 	code, m, stderr := train(t, smallUNet(images, "--input=features="+classifierFor(t, images), "--out="+t.TempDir())...)

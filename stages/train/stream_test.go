@@ -182,7 +182,7 @@ func TestStreamRefusals(t *testing.T) {
 		narrowed(t, false)
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
 		if code != c.code || !strings.Contains(stderr, message) {
-			t.Errorf("exit %d, want %d and a word about %q:\n%s", code, c.code, message, stderr)
+			t.Errorf("exit %d, want %d and a message with %q:\n%s", code, c.code, message, stderr)
 		}
 	}
 }

@@ -261,7 +261,7 @@ func TestRefusals(t *testing.T) {
 		code, _, stderr := train(t, append(c.args, "--out="+dir)...)
 		last := stderr[strings.LastIndex(stderr, "error:")+1:]
 		if code != c.code || !strings.Contains(last, c.message) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.message, stderr)
+			t.Errorf("%v: exit %d, want %d and a message with %q:\n%s", c.args, code, c.code, c.message, stderr)
 		}
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("%v: left %v behind", c.args, left)
