@@ -92,25 +92,25 @@ func TestBlobs(t *testing.T) {
 	const want = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 	d := put(t, s, "hello\n")
 	if d != want {
-		t.Errorf("digest is %s", d)
+		t.Errorf("digest is %s, want %s", d, want)
 	}
 	if again := put(t, s, "hello\n"); again != d {
-		t.Errorf("stored again as %s", again)
+		t.Errorf("storing the blob again returns digest %s, want %s", again, d)
 	}
 	if got, err := read(t, s, d); err != nil || got != "hello\n" {
 		t.Errorf("read %q, %v", got, err)
 	}
 	if size, ok, err := s.Has(t.Context(), d); size != 6 || !ok || err != nil {
-		t.Errorf("has: %d, %v, %v", size, ok, err)
+		t.Errorf("Has returns %d, %v, %v, want 6, true, nil", size, ok, err)
 	}
 	if size, ok, err := s.Has(t.Context(), noBlob); size != 0 || ok || err != nil {
-		t.Errorf("has of a missing blob: %d, %v, %v", size, ok, err)
+		t.Errorf("Has of a missing blob returns %d, %v, %v, want 0, false, nil", size, ok, err)
 	}
 	if _, err := s.Open(t.Context(), noBlob); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("open of a missing blob: %v", err)
+		t.Errorf("open of a missing blob: error %v, want ErrNotFound", err)
 	}
 	if _, err := s.Open(t.Context(), "md5:00"); err == nil || errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("open of an invalid digest: %v", err)
+		t.Errorf("open of an invalid digest: error %v, want one other than ErrNotFound", err)
 	}
 	if d := put(t, s, ""); d.Hex()[:8] != "e3b0c442" {
 		t.Errorf("the empty blob is %s", d)
@@ -127,7 +127,7 @@ func TestFiles(t *testing.T) {
 	}
 	d, n, err := s.PutFile(t.Context(), from)
 	if err != nil || n != int64(len(content)) {
-		t.Fatalf("%d bytes, %v", n, err)
+		t.Fatalf("PutFile returns size %d, error %v", n, err)
 	}
 	if err := os.WriteFile(to, []byte("older and longer than nothing"), 0o600); err != nil {
 		t.Fatal(err)
@@ -140,13 +140,13 @@ func TestFiles(t *testing.T) {
 		t.Fatalf("%d bytes fetched, %v", len(got), err)
 	}
 	if _, _, err := s.PutFile(t.Context(), filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
+		t.Errorf("PutFile of a missing file: error %v, want os.ErrNotExist", err)
 	}
 	if err := s.Fetch(t.Context(), noBlob, filepath.Join(dir, "absent")); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("a missing blob: %v", err)
+		t.Errorf("Fetch of a missing blob: error %v, want ErrNotFound", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
-		t.Errorf("temporary files were left: %v", entries)
+		t.Errorf("the directory has %v, want only the two files", entries)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestPublish(t *testing.T) {
 	a, b := put(t, s, "a"), put(t, s, "b")
 	first := record(t, "train", map[string]artifact.Digest{"checkpoint": a})
 	if _, err := s.Record(t.Context(), first.Key); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("record before it was published: %v", err)
+		t.Errorf("Record before Publish: error %v, want ErrNotFound", err)
 	}
 	standing, won, err := s.Publish(t.Context(), first)
 	if err != nil || !won || standing.Outputs["checkpoint"] != a || standing.Created.IsZero() {
@@ -164,7 +164,7 @@ func TestPublish(t *testing.T) {
 	second := record(t, "train", map[string]artifact.Digest{"checkpoint": b})
 	standing, won, err = s.Publish(t.Context(), second)
 	if err != nil || won || standing.Outputs["checkpoint"] != a {
-		t.Fatalf("the second publisher gets %+v, %v, %v", standing, won, err)
+		t.Fatalf("the second Publish returns %+v, %v, %v, want the first record", standing, won, err)
 	}
 	got, err := s.Record(t.Context(), first.Key)
 	if err != nil {
@@ -198,7 +198,7 @@ func TestPublishRefuses(t *testing.T) {
 	s := open(t)
 	_, _, err := s.Publish(t.Context(), record(t, "a", map[string]artifact.Digest{"x": noBlob}))
 	if failure.ClassOf(err) != failure.Integrity || !strings.Contains(err.Error(), string(noBlob)) {
-		t.Errorf("a missing blob: %v", err)
+		t.Errorf("Publish with a missing blob: error %v, want class integrity and the digest", err)
 	}
 	wrongKey := record(t, "a", nil)
 	wrongKey.Key = record(t, "b", nil).Key
@@ -239,7 +239,7 @@ func TestPublishRace(t *testing.T) {
 	}
 	wg.Wait()
 	if wins.Load() != 1 {
-		t.Errorf("%d publishers won", wins.Load())
+		t.Errorf("%d publishers won, want 1", wins.Load())
 	}
 	for _, d := range digests {
 		if d != digests[0] || d == "" {
@@ -277,7 +277,7 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text := missing(t, s, rec); !strings.Contains(text, "lost output y ("+string(b)) {
-		t.Errorf("Missing returns %q", text)
+		t.Errorf("Missing returns %q, want output y", text)
 	}
 	c := put(t, s, "c")
 	again := record(t, "train", map[string]artifact.Digest{"x": a, "y": c})
@@ -313,6 +313,6 @@ func TestRecordThatLies(t *testing.T) {
 		}
 	}
 	if _, _, err := s.Publish(t.Context(), size); failure.ClassOf(err) != failure.Integrity {
-		t.Errorf("a record that lies is published: %v", err)
+		t.Errorf("publish a record with a wrong size: error %v, want class integrity", err)
 	}
 }

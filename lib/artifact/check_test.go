@@ -57,7 +57,7 @@ func TestCheckReadsAgain(t *testing.T) {
 	flaky := artifact.New(&corruptOnce{good.Objects(), map[string]bool{}})
 	found, sum := findings(t, flaky, true)
 	if len(found) != 0 || sum.Damaged != 0 || sum.Documents != 2 || sum.Blobs != 1 {
-		t.Errorf("found %v, %+v", found, sum)
+		t.Errorf("a check with one bad read found %v, %+v, want no damage in 2 documents and 1 blob", found, sum)
 	}
 	if got, err := read(t, good, d); err != nil || got != "content" {
 		t.Errorf("after the check: %q, %v", got, err)
@@ -93,7 +93,7 @@ func TestCheckMovesDamageAside(t *testing.T) {
 	}
 	found, sum := findings(t, s, false)
 	if len(found) != len(damage) || sum.Damaged != len(damage) {
-		t.Errorf("found %d of %d: %v", len(found), len(damage), found)
+		t.Errorf("found %d of %d damaged objects: %v", len(found), len(damage), found)
 	}
 	for key, users := range map[string]string{
 		blobKey(made): "output x of action " + rec.Key, blobKey(imported): "ref best",
@@ -105,17 +105,17 @@ func TestCheckMovesDamageAside(t *testing.T) {
 	found, _ = findings(t, s, true)
 	for key, bytes := range damage {
 		if got, err := os.ReadFile(file(found[key].Aside)); err != nil || string(got) != bytes {
-			t.Errorf("%s was moved to %q: %q, %v", key, found[key].Aside, got, err)
+			t.Errorf("%s was moved to %q, which has %q, %v", key, found[key].Aside, got, err)
 		}
 		if _, err := s.Objects().Head(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
 			t.Errorf("%s is still there: %v", key, err)
 		}
 	}
 	if found, _ := findings(t, s, true); len(found) != 0 {
-		t.Errorf("a second check finds %v", found)
+		t.Errorf("a check after the repair finds %v", found)
 	}
 	if _, err := s.Record(t.Context(), lost.Key); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("a record that was moved aside: %v", err)
+		t.Errorf("a record that was moved aside: error %v, want ErrNotFound", err)
 	}
 	if missing(t, s, rec) == "" {
 		t.Error("Missing reports nothing, although an output was moved aside")
@@ -162,6 +162,6 @@ func TestPublishGivesUp(t *testing.T) {
 	rec := record(t, "train", map[string]artifact.Digest{"x": put(t, s, "x")})
 	_, _, err := s.Publish(t.Context(), rec)
 	if failure.ClassOf(err) != failure.Store || failure.HintOf(err) == "" || broken.puts > 10 {
-		t.Errorf("after %d attempts: %v", broken.puts, err)
+		t.Errorf("Publish after %d attempts: error %v, want class store and a hint", broken.puts, err)
 	}
 }

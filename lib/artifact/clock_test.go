@@ -60,10 +60,10 @@ func TestClockOfTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if ok, err := s.Renew(t.Context(), before); !ok || err != nil {
-			t.Errorf("renewed %v, %v", ok, err)
+			t.Errorf("Renew returns %v, %v, want true", ok, err)
 		}
 		if after, err := s.Record(t.Context(), rec.Key); err != nil || !after.Renewed.IsZero() {
-			t.Errorf("by %v: a young record was written again: %v", by, err)
+			t.Errorf("clock off by %v: a young record was written again: %v", by, err)
 		}
 		what := func(age time.Duration) func(*artifact.Contents) artifact.Collection {
 			return func(*artifact.Contents) artifact.Collection {
@@ -71,11 +71,11 @@ func TestClockOfTheStore(t *testing.T) {
 			}
 		}
 		if freed, err := collect(t.Context(), s, what(artifact.GracePeriod)); err != nil || len(freed) > 0 {
-			t.Errorf("by %v: young objects were freed: %v, %v", by, freed, err)
+			t.Errorf("clock off by %v: young objects were freed: %v, %v", by, freed, err)
 		}
 		time.Sleep(2 * time.Second)
 		if freed, err := collect(t.Context(), s, what(time.Second)); err != nil || freed["blobs"].Objects != 1 {
-			t.Errorf("by %v: old objects were not freed: %v, %v", by, freed, err)
+			t.Errorf("clock off by %v: old objects were not freed: %v, %v", by, freed, err)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func TestRenewedRecordIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ok, err := s.Renew(t.Context(), first); !ok || err != nil {
-		t.Fatalf("renewed %v, %v", ok, err)
+		t.Fatalf("Renew returns %v, %v, want true", ok, err)
 	}
 	second, err := s.Record(t.Context(), rec.Key)
 	if err != nil || second.Renewed.IsZero() || !json.Valid(second.Manifest) || second.Outputs["x"] != first.Outputs["x"] {

@@ -160,7 +160,7 @@ func newModel(t *testing.T, s *artifact.Store) (*model, func(*artifact.Contents)
 		t.Fatal(err)
 	}
 	if ok, err := s.Renew(t.Context(), got); !ok || err != nil {
-		t.Fatalf("renewed %v, %v", ok, err)
+		t.Fatalf("Renew returns %v, %v, want true", ok, err)
 	}
 	if err := s.Retain(t.Context(), retained); err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestCollect(t *testing.T) {
 		}
 		for _, key := range m.keys {
 			if _, err := s.Objects().Head(t.Context(), key); err != nil {
-				t.Errorf("after a dry run: %v", err)
+				t.Errorf("a dry run deleted an object: %v", err)
 			}
 		}
 		freed, err := collect(t.Context(), s, what)

@@ -44,20 +44,20 @@ func TestCorruptBlob(t *testing.T) {
 	_, err := read(t, s, d)
 	var corrupt *artifact.CorruptError
 	if !errors.Is(err, artifact.ErrCorrupt) || !errors.As(err, &corrupt) {
-		t.Fatalf("open: %v", err)
+		t.Fatalf("read of a damaged blob: error %v, want a CorruptError", err)
 	}
 	if !strings.Contains(err.Error(), d.Hex()) || corrupt.Hint == "" {
 		t.Errorf("error %q with hint %q does not name the blob or a remedy", err, corrupt.Hint)
 	}
 	to := filepath.Join(t.TempDir(), "to")
 	if err := s.Fetch(t.Context(), d, to); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("fetch: %v", err)
+		t.Errorf("fetch of a damaged blob: error %v, want ErrCorrupt", err)
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(to)); len(entries) != 0 {
 		t.Errorf("fetch left %v", entries)
 	}
 	if err := s.Verify(t.Context(), d); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("verify: %v", err)
+		t.Errorf("verify of a damaged blob: error %v, want ErrCorrupt", err)
 	}
 	put(t, s, content) // as the run that repeats the action does
 	if err := s.Verify(t.Context(), d); err != nil {
@@ -73,7 +73,7 @@ func TestTruncatedBlobIsRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := read(t, s, d); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Fatalf("open: %v", err)
+		t.Fatalf("read of a truncated blob: error %v, want ErrCorrupt", err)
 	}
 	put(t, s, "some content")
 	if got, err := read(t, s, d); err != nil || got != "some content" {
@@ -115,7 +115,7 @@ func TestCorruptDocuments(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := s.Record(t.Context(), rec.Key); !errors.Is(err, artifact.ErrCorrupt) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want ErrCorrupt", name, err)
 		}
 	}
 	n, bad := 0, 0
@@ -126,7 +126,7 @@ func TestCorruptDocuments(t *testing.T) {
 		}
 	}
 	if n != 2 || bad != 1 {
-		t.Errorf("%d records, %d corrupt", n, bad)
+		t.Errorf("Records yields %d records, %d of them corrupt, want 2 and 1", n, bad)
 	}
 	if _, won, err := s.Publish(t.Context(), rec); err != nil || !won {
 		t.Errorf("publish over a damaged record: %v, %v", won, err)
@@ -139,7 +139,7 @@ func TestCorruptDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Ref(t.Context(), "r"); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("ref: %v", err)
+		t.Errorf("a damaged ref: error %v, want ErrCorrupt", err)
 	}
 
 	live := s.Live(rec.Key)
@@ -155,6 +155,6 @@ func TestCorruptDocuments(t *testing.T) {
 	}
 	defer r.Close()
 	if _, err := io.ReadAll(r); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("live state: %v", err)
+		t.Errorf("a damaged live state: error %v, want ErrCorrupt", err)
 	}
 }

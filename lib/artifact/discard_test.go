@@ -67,7 +67,7 @@ func TestRunSavedAgain(t *testing.T) {
 	drop := map[string]artifact.Roots{"again": roots, "dropped": c.Roots(nil, nil)}
 	freed, err := s.Collect(t.Context(), c, artifact.Collection{Drop: drop, Delete: true})
 	if err != nil || fmt.Sprint(freed) != "map[runs:{1 2}]" {
-		t.Errorf("freed %v, %v", freed, err)
+		t.Errorf("freed %v, error %v, want only the run that was not saved again", freed, err)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestGoldenRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, won, err := s.Publish(t.Context(), *rec); err != nil || !won {
-		t.Fatalf("publish: %v, %v", won, err)
+		t.Fatalf("Publish returns won %v, error %v", won, err)
 	}
 	again, _, err := s.Objects().Get(t.Context(), name)
 	if err != nil {
@@ -59,6 +59,6 @@ func TestGoldenRecord(t *testing.T) {
 	}
 	put(string(stored) + "{}")
 	if _, err := s.Record(t.Context(), key); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("bytes after the document: %v", err)
+		t.Errorf("bytes after the document: error %v, want ErrCorrupt", err)
 	}
 }

@@ -44,7 +44,7 @@ func TestIndex(t *testing.T) {
 	}
 	index("of two records", true, 0, a.Key, b.Key)
 	if got := made[a.Key]; got.Stage != "a" || got.Version != 1 || got.Created.IsZero() || got.Outputs["x"] != d {
-		t.Errorf("made %+v", got)
+		t.Errorf("Index returns %+v for record a", got)
 	}
 	index("again", false, 0, a.Key, b.Key)
 
@@ -77,7 +77,7 @@ func TestIndex(t *testing.T) {
 		clear(part)
 		changed, err := s.Index(t.Context(), prefix, part, func(err error) { t.Error(err) })
 		if err != nil || changed != (prefix == a.Key[:1]) {
-			t.Errorf("records that begin with %s: %d, %v", prefix, len(part), err)
+			t.Errorf("index of records that begin with %s: %d records, error %v", prefix, len(part), err)
 		}
 	}
 	if diff := cmp.Diff(map[string]artifact.Digest{"x": d}, made[a.Key].Outputs); diff != "" {

@@ -72,7 +72,7 @@ func TestLeaseExcludes(t *testing.T) {
 			}
 			workers.Wait()
 			if n := turns.Load(); n != 18 {
-				t.Errorf("%d turns of 18", n)
+				t.Errorf("the workers had %d turns, want 18", n)
 			}
 			if _, err := s.Objects().Head(t.Context(), "live/"+leaseAction+"/lease"); !errors.Is(err, artifact.ErrNotFound) {
 				t.Errorf("a released lease is left: %v", err)
@@ -148,7 +148,7 @@ func TestLeaseTakenOver(t *testing.T) {
 	err := live.Save(t.Context(), "state", strings.NewReader("too late"))
 	if !errors.Is(err, artifact.ErrLeaseLost) || failure.ClassOf(err) != failure.Busy ||
 		!strings.Contains(err.Error(), "second") {
-		t.Errorf("a save without the lease ends with %v", err)
+		t.Errorf("a save without the lease: error %v, want ErrLeaseLost and the second holder", err)
 	}
 	first.Release(t.Context()) // must leave the second's lease alone
 	if _, err := s.Objects().Head(t.Context(), "live/"+leaseAction+"/lease"); err != nil {
@@ -205,10 +205,10 @@ func TestDeleteAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-other"); err != nil || left() != 2 {
-		t.Errorf("the lease of another run: %d objects are left, %v", left(), err)
+		t.Errorf("DeleteAfter with another run's lease leaves %d objects, error %v, want 2", left(), err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil || left() != 0 {
-		t.Errorf("%d objects are left, %v", left(), err)
+		t.Errorf("DeleteAfter leaves %d objects, error %v, want 0", left(), err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil {
 		t.Errorf("DeleteAfter when nothing is left: %v", err)

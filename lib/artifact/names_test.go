@@ -38,10 +38,10 @@ func TestRefs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Ref(t.Context(), "best"); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("a deleted ref: %v", err)
+		t.Errorf("a deleted ref: error %v, want ErrNotFound", err)
 	}
 	if err := s.SetRef(t.Context(), "none", noBlob); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("a ref to nothing: %v", err)
+		t.Errorf("a ref to a missing blob: error %v, want ErrNotFound", err)
 	}
 	for _, name := range []string{"", "/a", "a/", "a//b", "..", "a b", "x.ref/y", "-x", strings.Repeat("x", 201)} {
 		if err := s.SetRef(t.Context(), name, a); err == nil {
@@ -74,7 +74,7 @@ func TestRuns(t *testing.T) {
 		t.Errorf("run is %s, %v", got, err)
 	}
 	if _, err := s.Run(t.Context(), "never"); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("an unknown run: %v", err)
+		t.Errorf("an unknown run: error %v, want ErrNotFound", err)
 	}
 	if err := s.SaveRun(t.Context(), "x", []byte("{")); err == nil {
 		t.Error("a run that is not JSON was saved")
@@ -88,7 +88,7 @@ func TestLive(t *testing.T) {
 	s := open(t)
 	live := s.Live(record(t, "train", nil).Key)
 	if _, err := live.Load(t.Context(), "checkpoint"); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("state before it was saved: %v", err)
+		t.Errorf("Load before Save: error %v, want ErrNotFound", err)
 	}
 	for _, content := range []string{"step 1", "step 2"} {
 		if err := live.Save(t.Context(), "checkpoint", strings.NewReader(content)); err != nil {
@@ -112,7 +112,7 @@ func TestLive(t *testing.T) {
 	}
 	other := s.Live(record(t, "other", nil).Key)
 	if _, err := other.Load(t.Context(), "checkpoint"); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("another action's state: %v", err)
+		t.Errorf("Load of another action's state: error %v, want ErrNotFound", err)
 	}
 	if err := live.Delete(t.Context()); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestLive(t *testing.T) {
 		}
 	}
 	if err := s.Live("not-a-key").Save(t.Context(), "x", strings.NewReader("")); err == nil {
-		t.Error("state of no action was saved")
+		t.Error("a state was saved under an invalid action key")
 	}
 }
 

@@ -12,7 +12,7 @@ func TestParts(t *testing.T) {
 	s, file := onDisk(t)
 	key := record(t, "features", nil).Key
 	if _, err := s.Part(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("a part before it was saved: %v", err)
+		t.Errorf("Part before SavePart: error %v, want ErrNotFound", err)
 	}
 	for range 2 { // the second time replaces the part with the same value
 		if err := s.SavePart(t.Context(), key, []byte("numbers")); err != nil {
@@ -26,13 +26,13 @@ func TestParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Part(t.Context(), key); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("a damaged part: %v", err)
+		t.Errorf("a damaged part: error %v, want ErrCorrupt", err)
 	}
 	if err := s.SavePart(t.Context(), key, []byte("numbers")); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Part(t.Context(), key); err != nil || string(got) != "numbers" {
-		t.Errorf("saved again: %q, %v", got, err)
+		t.Errorf("after saving the part again: read %q, error %v", got, err)
 	}
 	if err := s.SavePart(t.Context(), "../key", nil); err == nil {
 		t.Error("a part was saved under a path")

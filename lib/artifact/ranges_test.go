@@ -32,7 +32,7 @@ func TestOpenAt(t *testing.T) {
 			t.Errorf("size %d, want %d", b.Size(), n)
 		}
 		if got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size())); err != nil || !bytes.Equal(got, content) {
-			t.Errorf("%d bytes: %d read, %v", n, len(got), err)
+			t.Errorf("a blob of %d bytes: %d read, error %v", n, len(got), err)
 		}
 		if _, err := b.ReadAt(make([]byte, 1), -1); err == nil {
 			t.Error("a negative offset is accepted")
@@ -46,7 +46,7 @@ func TestOpenAt(t *testing.T) {
 					want := content[min(off, n):min(n, off+len(p))]
 					got, err := b.ReadAt(p, int64(off))
 					if !bytes.Equal(p[:got], want) || (err != nil) != (got < len(p)) || err != nil && !errors.Is(err, io.EOF) {
-						t.Errorf("%d bytes from %d of %d: %d bytes, %v", len(p), off, n, got, err)
+						t.Errorf("read of %d bytes at %d in a blob of %d: %d bytes, error %v", len(p), off, n, got, err)
 					}
 				}
 			})

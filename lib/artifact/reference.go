@@ -17,8 +17,7 @@ import (
 //	                                        <step>[<name>=<value>,…]
 //	anything else            Path           a local file
 //
-// A program outside a recipe has no steps, so it uses the whole text <step>.<output>, which String returns, as a file
-// path.
+// A program outside a recipe has no steps. It treats the text <step>.<output>, which String returns, as a file path.
 type Reference struct {
 	Digest       Digest
 	Name         string

@@ -60,11 +60,11 @@ func TestWrongBytesInTransit(t *testing.T) {
 			} {
 				bad.Store(1)
 				if err := try(); !errors.Is(err, artifact.ErrCorrupt) {
-					t.Errorf("%s: wrong bytes give %v", what, err)
+					t.Errorf("%s: error %v for wrong bytes, want ErrCorrupt", what, err)
 				}
 				bad.Store(0)
 				if err := try(); err != nil {
-					t.Errorf("%s: the right bytes give %v", what, err)
+					t.Errorf("%s: error %v for the right bytes", what, err)
 				}
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "some content" {
@@ -73,7 +73,7 @@ func TestWrongBytesInTransit(t *testing.T) {
 			bad.Store(1)
 			sum, err := s.Check(t.Context(), true, func(f artifact.Finding) { t.Errorf("after one bad read: %+v", f) })
 			if err != nil || sum.Damaged != 0 {
-				t.Errorf("check: %+v, %v", sum, err)
+				t.Errorf("check after one bad read: %+v, error %v, want no damage", sum, err)
 			}
 		})
 	}

@@ -105,7 +105,7 @@ func TestTypesAreKeyed(t *testing.T) {
 	for _, v := range values {
 		k := key(t, Action{Contract: 1, Stage: "s", Version: 1, Params: map[string]any{"p": v}})
 		if other, dup := seen[k]; dup {
-			t.Errorf("%T %v and %T %v have one key", other, other, v, v)
+			t.Errorf("%T %v and %T %v have the same key", other, other, v, v)
 		}
 		seen[k] = v
 	}
@@ -120,7 +120,7 @@ func TestTypesAreKeyed(t *testing.T) {
 			a := Action{Contract: 1, Stage: "s", Version: 1, Params: map[string]any{"p": group[0]}}
 			b := Action{Contract: 1, Stage: "s", Version: 1, Params: map[string]any{"p": v}}
 			if key(t, a) != key(t, b) {
-				t.Errorf("%T %v and %T %v should have one key", group[0], group[0], v, v)
+				t.Errorf("%T %v and %T %v have different keys, want the same", group[0], group[0], v, v)
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func TestRefused(t *testing.T) {
 		"stage not utf-8": {Stage: "\xff"},
 	} {
 		if k, err := a.Key(); !errors.Is(err, errAction) {
-			t.Errorf("%s: key %q, error %v", name, k, err)
+			t.Errorf("%s: key %q, error %v, want errAction", name, k, err)
 		}
 	}
 }
@@ -172,7 +172,7 @@ func TestFieldsDoNotRunTogether(t *testing.T) {
 	seen := map[string]int{}
 	for i, a := range variants {
 		if j, dup := seen[key(t, a)]; dup {
-			t.Errorf("variants %d and %d have one key", j, i)
+			t.Errorf("variants %d and %d have the same key", j, i)
 		}
 		seen[key(t, a)] = i
 	}
@@ -217,7 +217,7 @@ func TestRandomActions(t *testing.T) {
 		}
 	}
 	if len(byKey) < 2000 {
-		t.Fatalf("only %d different actions were drawn", len(byKey))
+		t.Fatalf("%d different actions were drawn, want at least 2000", len(byKey))
 	}
 }
 

@@ -56,7 +56,7 @@ func TestDiff(t *testing.T) {
 	nan := Action{Stage: "s", Params: map[string]any{"p": math.NaN()}}
 	one := Action{Stage: "s", Params: map[string]any{"p": 1.0}}
 	if d := Diff(nan, one); len(d) != 1 || !strings.Contains(d[0].Was, "NaN") {
-		t.Errorf("a NaN is explained as %v", d)
+		t.Errorf("the difference between a NaN and 1 is %v", d)
 	}
 }
 
@@ -87,7 +87,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if key(t, a) != key(t, b) {
-			t.Fatalf("two keys for %s", pre)
+			t.Fatalf("an action has two keys, before and after a round trip through %s", pre)
 		}
 	})
 }
@@ -116,7 +116,7 @@ func FuzzJSON(f *testing.F) {
 		}
 		// Texts with digits are skipped: keys distinguish integers above 2^53, which float64 cannot.
 		if kx != ky && cmp.Equal(vx, vy) && !strings.ContainsAny(x+y, "0123456789") {
-			t.Fatalf("%q and %q are one value and have two keys", x, y)
+			t.Fatalf("%q and %q denote one value but have two keys", x, y)
 		}
 	})
 }

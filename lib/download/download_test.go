@@ -167,7 +167,7 @@ func TestGet(t *testing.T) {
 				t.Errorf("requested %q, want %q", got, c.ranges)
 			}
 			if n := int64(len(content)); last != [2]int64{n, n} {
-				t.Errorf("progress ended with %v", last)
+				t.Errorf("the last call of Progress had %v", last)
 			}
 		})
 	}
@@ -199,11 +199,11 @@ func TestResume(t *testing.T) {
 		}
 		s.cut = []int{half}
 		if err := stopped.Get(ctx); failure.ClassOf(err) != failure.Terminated {
-			t.Fatalf("stopped: %v", err)
+			t.Fatalf("a download that was stopped: error %v, want class terminated", err)
 		}
 		info, err := os.Stat(stopped.Path + ".part")
 		if err != nil || info.Size() == 0 {
-			t.Fatalf("no content is left: %v", err)
+			t.Fatalf("a stopped download left no content: %v", err)
 		}
 		if changed {
 			s.content, s.etag = content, `"two"`
@@ -240,7 +240,7 @@ func TestResumeFromPart(t *testing.T) {
 		} else if part == "" {
 			checkComplete(t, f)
 		} else if failure.ClassOf(err) != failure.Integrity || len(entries(t, f)) > 0 {
-			t.Errorf("%v; the directory has %v", err, entries(t, f))
+			t.Errorf("error %v, directory has %v, want class integrity and no files", err, entries(t, f))
 		}
 	}
 	if got := s.requests(); len(got) != 1 {
@@ -315,7 +315,7 @@ func TestEndlessContent(t *testing.T) {
 	defer s.Close()
 	f := file(t, s.URL)
 	if err := f.Get(t.Context()); failure.ClassOf(err) != failure.Integrity || len(entries(t, f)) > 0 {
-		t.Errorf("%v; the directory has %v", err, entries(t, f))
+		t.Errorf("error %v, directory has %v, want class integrity and no files", err, entries(t, f))
 	}
 }
 
@@ -349,7 +349,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("a second download to the same file: %v", err)
+		t.Errorf("a second download to the same file: error %v, want class usage", err)
 	}
 	checkComplete(t, f)
 }
@@ -360,7 +360,7 @@ func TestLocalErrors(t *testing.T) {
 	f := file(t, s.URL)
 	f.Path = filepath.Join(f.Path, "in", "no", "directory")
 	if err := f.Get(t.Context()); failure.ClassOf(err) != failure.Usage || len(s.requests()) > 0 {
-		t.Errorf("%v after %q", err, s.requests())
+		t.Errorf("error %v after requests %q, want class usage before any request", err, s.requests())
 	}
 	if err := os.WriteFile("/dev/full", nil, 0); err == nil { // every write to it fails
 		f := file(t, s.URL)
@@ -371,7 +371,7 @@ func TestLocalErrors(t *testing.T) {
 		_, err := f.Write(content)
 		again, _ := f.retry(t.Context(), nil, err)
 		if failure.ClassOf(err) != failure.Resources || again {
-			t.Errorf("a full disk: %v, retried: %v", err, again)
+			t.Errorf("a full disk: error %v, retried: %v, want class resources and no retry", err, again)
 		}
 	}
 }

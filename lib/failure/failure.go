@@ -110,7 +110,8 @@ func Default(class Class, hint string, err error) error {
 // ErrTerminated is the cause of a context that a signal cancelled, such as SIGTERM or SIGINT.
 var ErrTerminated = errors.New("terminated")
 
-// ClassOf returns the class of an error: OK for nil, and Bug if nothing in its chain has one.
+// ClassOf returns the class of an error, or OK for nil. A signal and a lack of disk or memory outrank the class that an
+// error carries. A file system error without a class is Usage; any other error without one is a Bug.
 func ClassOf(err error) Class {
 	var carrier Carrier
 	switch {

@@ -55,10 +55,10 @@ func TestExitCodes(t *testing.T) {
 	for _, line := range []string{"Exit codes:\n", "    0  ok          success\n",
 		"  143  terminated  stopped by a signal"} {
 		if !strings.Contains(b.String(), line) {
-			t.Errorf("no %q in\n%s", line, b.String())
+			t.Errorf("the table lacks %q:\n%s", line, b.String())
 		}
 	}
 	if Class(99).String() != "bug" || Numeric.String() != "numeric" {
-		t.Error("classes are not named as in the table")
+		t.Error("String does not return the names in the table")
 	}
 }

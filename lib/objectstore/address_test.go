@@ -139,7 +139,7 @@ func TestSilentServers(t *testing.T) {
 		cfg.Endpoint = endpoint
 		_, err := objectstore.Open(t.Context(), cfg)
 		if !errors.Is(err, objectstore.ErrUnreachable) || !strings.Contains(failure.HintOf(err), hint) {
-			t.Errorf("%s: error %v, hint %q", endpoint, err, failure.HintOf(err))
+			t.Errorf("%s: error %v, hint %q, want %q", endpoint, err, failure.HintOf(err), hint)
 		}
 		if n := connections.Load(); n > 3 {
 			t.Errorf("%s: %d connections, want at most 3", endpoint, n)
@@ -167,7 +167,7 @@ func TestWrongClock(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, err := objectstore.Open(t.Context(), cfg)
 			if !errors.Is(err, objectstore.ErrDenied) || !strings.Contains(failure.HintOf(err), "set the clock") {
-				t.Errorf("error %v, hint %q", err, failure.HintOf(err))
+				t.Errorf("error %v, hint %q, want ErrDenied and a hint about the clock", err, failure.HintOf(err))
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func TestFromEnv(t *testing.T) {
 	}
 	for text, want := range map[string]time.Duration{"": 2 * time.Minute, "0": 0, "90s": 90 * time.Second} {
 		if cfg, err = objectstore.FromEnv(with("VAPO_STORE_PATIENCE", text)); err != nil || cfg.Patience != want {
-			t.Errorf("VAPO_STORE_PATIENCE=%s: %v, %v", text, cfg.Patience, err)
+			t.Errorf("VAPO_STORE_PATIENCE=%s: %v, error %v, want %v", text, cfg.Patience, err, want)
 		}
 	}
 	for _, c := range [][2]string{
@@ -65,7 +65,7 @@ func TestFromEnv(t *testing.T) {
 			_, err = objectstore.Open(t.Context(), cfg)
 		}
 		if !errors.Is(err, objectstore.ErrConfig) || !strings.Contains(err.Error(), c[0]) {
-			t.Errorf("%s=%q: error %v", c[0], c[1], err)
+			t.Errorf("%s=%q: error %v, want ErrConfig and the variable's name", c[0], c[1], err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hush-hush") {
 			t.Errorf("error %q contains a secret", err)
@@ -90,7 +90,7 @@ func FuzzParseURL(f *testing.F) {
 			again += "/" + prefix
 		}
 		if b, p, err := objectstore.ParseURL(again); b != bucket || p != prefix || err != nil {
-			t.Fatalf("%q gives %q %q, then %q %q, %v", s, bucket, prefix, b, p, err)
+			t.Fatalf("%q parses to %q %q, which parses to %q %q, %v", s, bucket, prefix, b, p, err)
 		}
 	})
 }

@@ -71,7 +71,7 @@ func TestWrongCredentials(t *testing.T) {
 	_, err := objectstore.Open(t.Context(), wrong)
 	clear(t, err, objectstore.ErrDenied, wrong)
 	if strings.Contains(err.Error(), cfg.SecretKey) {
-		t.Error("the error contains the right secret")
+		t.Error("the error contains the store's secret key")
 	}
 	wrong = cfg
 	wrong.AccessKey = "nobody"
@@ -85,7 +85,7 @@ func TestMissingBucket(t *testing.T) {
 	_, err := objectstore.Open(t.Context(), cfg)
 	clear(t, err, objectstore.ErrNoBucket, cfg)
 	if errors.Is(err, objectstore.ErrNotFound) {
-		t.Error("a missing bucket passes for a missing object")
+		t.Error("the error of a missing bucket matches ErrNotFound")
 	}
 }
 
@@ -103,10 +103,10 @@ func TestNotAStore(t *testing.T) {
 			err = objectstore.Probe(t.Context(), s)
 		}
 		if err == nil {
-			t.Errorf("%s: a web server passes for a store", name)
+			t.Errorf("%s: no error, although the server is no store", name)
 		}
 		if errors.Is(err, objectstore.ErrNoBucket) {
-			t.Errorf("%s: a web server passes for a store without the bucket: %v", name, err)
+			t.Errorf("%s: error %v of a server that is no store matches ErrNoBucket", name, err)
 		}
 		srv.Close()
 	}
@@ -119,7 +119,7 @@ func TestObjectAsDirectory(t *testing.T) {
 		if key == "a/b" {
 			var typed *objectstore.Error
 			if !errors.As(err, &typed) || !strings.Contains(typed.Hint, "prefix") {
-				t.Errorf("error is %v", err)
+				t.Errorf("error %v, want a hint about prefixes", err)
 			}
 		}
 	}

@@ -23,7 +23,7 @@ func TestProbeFindsUnconditionalStore(t *testing.T) {
 	s := objectstoretest.Embedded(t)
 	err := objectstore.Probe(t.Context(), unconditional{s})
 	if !errors.Is(err, objectstore.ErrUnconditional) {
-		t.Errorf("error is %v", err)
+		t.Errorf("error %v, want ErrUnconditional", err)
 	}
 	for info := range s.List(t.Context(), "") {
 		t.Errorf("the probe left %s", info.Key)

@@ -46,7 +46,7 @@ func TestProfiles(t *testing.T) {
 		})
 		if c.Want.Error {
 			if !errors.Is(err, objectstore.ErrConfig) || failure.HintOf(err) == "" {
-				t.Errorf("%s: error %v, hint %q", name, err, failure.HintOf(err))
+				t.Errorf("%s: error %v, hint %q, want ErrConfig and a hint", name, err, failure.HintOf(err))
 			}
 			continue
 		}
@@ -96,7 +96,7 @@ func TestProfileMistakes(t *testing.T) {
 		_, err := objectstore.FromEnv(func(variable string) string { return env[variable] })
 		if !errors.Is(err, objectstore.ErrConfig) || !strings.Contains(err.Error(), c.says) ||
 			!strings.Contains(failure.HintOf(err), c.hint) || strings.Contains(err.Error(), "hush-hush") {
-			t.Errorf("%s: error %v, hint %q", c.name, err, failure.HintOf(err))
+			t.Errorf("%s: error %v, hint %q, want %q and hint %q", c.name, err, failure.HintOf(err), c.says, c.hint)
 		}
 	}
 }

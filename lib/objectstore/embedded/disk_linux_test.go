@@ -38,7 +38,7 @@ func TestDiskFull(t *testing.T) {
 	for _, n := range []int{12 << 20, 20 << 20} { // sent in one request; sent in parts
 		_, err := s.Put(t.Context(), "big", bytes.NewReader(make([]byte, n)), int64(n), objectstore.PutOptions{})
 		if !errors.Is(err, objectstore.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("%d bytes: error is %v", n, err)
+			t.Errorf("put of %d bytes: error %v, want ErrNoSpace", n, err)
 		}
 	}
 	if _, err := s.Head(t.Context(), "big"); !errors.Is(err, objectstore.ErrNotFound) {
@@ -68,10 +68,10 @@ func TestReadOnly(t *testing.T) {
 	}
 	_, err := s.Put(t.Context(), "k2", strings.NewReader("v"), 1, objectstore.PutOptions{})
 	if !errors.Is(err, objectstore.ErrReadOnly) {
-		t.Errorf("put: %v", err)
+		t.Errorf("put: error %v, want ErrReadOnly", err)
 	}
 	if err := objectstore.Probe(t.Context(), s); !errors.Is(err, objectstore.ErrReadOnly) {
-		t.Errorf("probe: %v", err)
+		t.Errorf("probe: error %v, want ErrReadOnly", err)
 	}
 	if got := read(t, s, "k"); got != "v" {
 		t.Errorf("read %q", got)
@@ -84,7 +84,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	remount(syscall.MS_RDONLY)
 	_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
 	if !errors.Is(err, objectstore.ErrReadOnly) || failure.HintOf(err) == "" || !strings.Contains(err.Error(), dir) {
-		t.Errorf("error is %v with hint %q", err, failure.HintOf(err))
+		t.Errorf("error %v, hint %q, want ErrReadOnly, the directory and a hint", err, failure.HintOf(err))
 	}
 }
 
@@ -109,7 +109,7 @@ func TestNoPermission(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "--- PASS: TestNoPermission") {
-			t.Fatalf("as nobody: %v\n%s", err, out)
+			t.Fatalf("the test as user nobody: %v\n%s", err, out)
 		}
 		return
 	}
@@ -118,7 +118,7 @@ func TestNoPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := embedded.Start(t.Context(), dir, os.Args[0]); !errors.Is(err, objectstore.ErrReadOnly) {
-		t.Errorf("error is %v", err)
+		t.Errorf("error %v, want ErrReadOnly", err)
 	}
 }
 
@@ -135,13 +135,13 @@ func TestNoByteFree(t *testing.T) {
 	}
 	if _, err := s.Put(t.Context(), "k2", strings.NewReader("v"), 1, objectstore.PutOptions{}); failure.ClassOf(err) !=
 		failure.Resources {
-		t.Errorf("put: %v", err)
+		t.Errorf("put: error %v, want class resources", err)
 	}
 	fresh := filepath.Join(dir, "fresh")
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := embedded.Start(t.Context(), fresh, os.Args[0]); failure.ClassOf(err) != failure.Resources {
-		t.Errorf("a new store: %v", err)
+		t.Errorf("start of a new store: error %v, want class resources", err)
 	}
 }

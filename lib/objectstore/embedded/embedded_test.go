@@ -183,7 +183,7 @@ func TestContentsOutliveTheGateway(t *testing.T) {
 	first.Close()
 	gone(t, pid)
 	if _, err := embedded.Attach(t.Context(), dir); !errors.Is(err, gateway.ErrNotRunning) {
-		t.Errorf("attach after the gateway has gone: %v", err)
+		t.Errorf("attach after the gateway has gone: error %v, want ErrNotRunning", err)
 	}
 	_, s, again := start(t, dir)
 	if got := read(t, s, "k"); got != "kept" {
@@ -431,7 +431,7 @@ func TestManyStartAtOnce(t *testing.T) {
 	pid := gatewayPID(t, dir)
 	for _, r := range runners {
 		if r.env != runners[0].env {
-			t.Errorf("two gateways: %s and %s", r.env.Endpoint, runners[0].env.Endpoint)
+			t.Errorf("the runners use two gateways: %s and %s", r.env.Endpoint, runners[0].env.Endpoint)
 		}
 	}
 	for _, r := range runners {

@@ -61,7 +61,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 	t.Log(keys)
 	if text := strings.Join(keys, " "); !strings.Contains(text, "a/kept") || strings.Contains(text, "secret") {
-		t.Errorf("the list is %s", text)
+		t.Errorf("the list is %s, want a/kept and nothing from outside", text)
 	}
 	if data, err := os.ReadFile(secret); err != nil || string(data) != "secret" {
 		t.Errorf("the file outside contains %q: %v", data, err)
@@ -74,7 +74,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 func wantRefused(t *testing.T, what string, err error) {
 	t.Helper()
 	if failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), "neither a file nor a directory") {
-		t.Errorf("%s: %v", what, err)
+		t.Errorf("%s: error %v, want class store", what, err)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestSpecialFilesOfTheGateway(t *testing.T) {
 			}
 			if ctx.Err() != nil || failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), name) ||
 				failure.HintOf(err) == "" {
-				t.Errorf("%s is %s: %v with hint %q", name, kind, err, failure.HintOf(err))
+				t.Errorf("%s is %s: error %v, hint %q", name, kind, err, failure.HintOf(err))
 			}
 			cancel()
 		}

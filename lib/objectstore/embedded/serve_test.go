@@ -46,17 +46,17 @@ func TestServeTwice(t *testing.T) {
 	start(t, dir)
 	err := server.Serve(t.Context(), server.Options{Dir: dir})
 	if !errors.Is(err, server.ErrRunning) {
-		t.Errorf("a second gateway: %v", err)
+		t.Errorf("a second gateway: error %v, want ErrRunning", err)
 	}
 }
 
 func TestStartFailures(t *testing.T) {
 	_, _, err := embedded.Start(t.Context(), t.TempDir(), "/no/such/program")
 	if !errors.Is(err, objectstore.ErrUnreachable) || !strings.Contains(err.Error(), "/no/such/program") {
-		t.Errorf("missing program: %v", err)
+		t.Errorf("start of a missing program: error %v, want ErrUnreachable", err)
 	}
 	if _, _, err := embedded.Start(t.Context(), t.TempDir(), "/bin/false"); !errors.Is(err, objectstore.ErrUnreachable) {
-		t.Errorf("a program that ends at once: %v", err)
+		t.Errorf("start of a program that ends at once: error %v, want ErrUnreachable", err)
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".vapo"), nil, 0o600); err != nil {
@@ -106,7 +106,7 @@ func TestDamagedKeys(t *testing.T) {
 		_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
 		if failure.ClassOf(err) != failure.Store || errors.Is(err, objectstore.ErrUnreachable) ||
 			!strings.Contains(err.Error(), keys) || !strings.Contains(failure.HintOf(err), "delete "+keys) {
-			t.Errorf("%s: error %v with hint %q", name, err, failure.HintOf(err))
+			t.Errorf("%s: error %v, hint %q, want class store and a hint to delete the keys", name, err, failure.HintOf(err))
 		}
 	}
 	if err := os.RemoveAll(keys); err != nil {
@@ -147,7 +147,7 @@ func TestLeftovers(t *testing.T) {
 		}
 		defer func() {
 			if _, err := os.Lstat(name); (err == nil) != wantKept {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: error %v, want the file kept: %v", name, err, wantKept)
 			}
 		}()
 	}
@@ -160,6 +160,6 @@ func TestLeftovers(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 	if data, err := os.ReadFile(log); err != nil || len(data) > 1<<20+4096 || len(data) < 1<<19 || data[0] != 'a' {
-		t.Errorf("the log has %d bytes: %v", len(data), err)
+		t.Errorf("the log has %d bytes, want about 1 MiB: %v", len(data), err)
 	}
 }

@@ -34,7 +34,7 @@ func TestAddressCountsWhileLocked(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := gateway.Find(dir); err != nil || got != a {
-			t.Errorf("found %v, %v, published %v", got, err, a)
+			t.Errorf("Find returns %v, %v, want %v", got, err, a)
 		}
 		conn, err := gateway.Dial(t.Context(), dir)
 		if err != nil {
@@ -72,9 +72,9 @@ func TestDamagedAddress(t *testing.T) {
 func refused(t *testing.T, dir string, want error) {
 	t.Helper()
 	if a, err := gateway.Find(dir); !errors.Is(err, gateway.ErrNotRunning) {
-		t.Errorf("found %v, %v", a, err)
+		t.Errorf("Find returns %v, %v, want ErrNotRunning", a, err)
 	}
 	if _, err := gateway.Dial(t.Context(), dir); !errors.Is(err, want) {
-		t.Errorf("dial: %v", err)
+		t.Errorf("Dial: error %v, want %v", err, want)
 	}
 }

@@ -34,7 +34,7 @@ func testIfMatch(t *testing.T, s objectstore.Store) {
 	_, err := tryPut(t, s, "k", "c", objectstore.PutOptions{IfMatch: a.ETag})
 	wantKind(t, err, objectstore.ErrExists, "put k")
 	if got := string(get(t, s, "k")); got != "b" {
-		t.Errorf("content is %q", got)
+		t.Errorf("content is %q, want b", got)
 	}
 	if err := s.Delete(t.Context(), "k"); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func race(t *testing.T, write func(i int) error) (winner int) {
 	close(start)
 	wg.Wait()
 	if wins.Load() != 1 {
-		t.Fatalf("%d writers won", wins.Load())
+		t.Fatalf("%d writers won, want 1", wins.Load())
 	}
 	return winner
 }
@@ -84,7 +84,7 @@ func testRace(t *testing.T, s objectstore.Store) {
 			return err
 		})
 		if got, want := string(get(t, s, key)), fmt.Sprintf("writer %02d", winner); got != want {
-			t.Fatalf("%q was stored, the winner wrote %q", got, want)
+			t.Fatalf("%q was stored, but the winner wrote %q", got, want)
 		}
 	}
 }
@@ -98,7 +98,7 @@ func testCompareAndSwapRace(t *testing.T, s objectstore.Store) {
 			return err
 		})
 		if got, want := string(get(t, s, "counter")), fmt.Sprintf("round %d writer %02d", round, winner); got != want {
-			t.Fatalf("%q was stored, the winner wrote %q", got, want)
+			t.Fatalf("%q was stored, but the winner wrote %q", got, want)
 		}
 		var err error
 		if now, err = s.Head(t.Context(), "counter"); err != nil {
@@ -140,7 +140,7 @@ func testLarge(t *testing.T, s objectstore.Store) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(get(t, s, "edge"), data[:n]) {
-			t.Fatalf("%d bytes changed", n)
+			t.Fatalf("an object of %d bytes was changed", n)
 		}
 	}
 }
@@ -190,7 +190,7 @@ func testLargeRace(t *testing.T, s objectstore.Store) {
 	}
 	wg.Wait()
 	if wins.Load() != 1 {
-		t.Fatalf("%d writers won", wins.Load())
+		t.Fatalf("%d writers won, want 1", wins.Load())
 	}
 	if !bytes.Equal(get(t, s, "large"), a) {
 		t.Fatal("the content changed")

@@ -38,7 +38,7 @@ func TestDeleteAnswerIsLost(t *testing.T) {
 			t.Errorf("changed objects: %v, error %v, want only b", changed, err)
 		}
 		if exists(t, s, "a") || !exists(t, s, "b") || exists(t, s, "c") || !lost.Load() {
-			t.Errorf("a, b, c exist: %v, %v, %v", exists(t, s, "a"), exists(t, s, "b"), exists(t, s, "c"))
+			t.Errorf("a, b, c exist: %v, %v, %v, want only b", exists(t, s, "a"), exists(t, s, "b"), exists(t, s, "c"))
 		}
 	})
 }

@@ -37,13 +37,13 @@ func TestOutage(t *testing.T) {
 
 		began := time.Now()
 		if _, err := hasty.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrUnreachable) {
-			t.Errorf("without patience: %v", err)
+			t.Errorf("head without patience: error %v, want ErrUnreachable", err)
 		}
 		if _, err := objectstore.Open(t.Context(), cfg); !errors.Is(err, objectstore.ErrUnreachable) {
-			t.Errorf("open: %v", err)
+			t.Errorf("open: error %v, want ErrUnreachable", err)
 		}
 		if d := time.Since(began); d > cfg.Patience/2 {
-			t.Errorf("two failures took %v", d)
+			t.Errorf("two operations that should not wait took %v", d)
 		}
 		if len(told) > 0 {
 			t.Errorf("no operation waited, but the user was notified: %q", told)
@@ -53,7 +53,7 @@ func TestOutage(t *testing.T) {
 		for range 3 {
 			wait.Go(func() {
 				if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
-					t.Errorf("head: %v", err)
+					t.Errorf("head: error %v, want ErrNotFound", err)
 				}
 			})
 		}
@@ -61,7 +61,7 @@ func TestOutage(t *testing.T) {
 			waiting := cfg
 			waiting.WaitAtOpen, waiting.Notify = true, nil
 			if _, err := objectstore.Open(t.Context(), waiting); err != nil {
-				t.Errorf("patient open: %v", err)
+				t.Errorf("open with WaitAtOpen: %v", err)
 			}
 		})
 		time.Sleep(3 * time.Second) // longer than an impatient client's attempts
@@ -74,7 +74,7 @@ func TestOutage(t *testing.T) {
 		defer back.Close()
 		wait.Wait()
 		if len(told) != 2 || !strings.Contains(told[0], "waiting up to 30s") || !strings.Contains(told[1], "again") {
-			t.Errorf("the user was notified: %q", told)
+			t.Errorf("the user was notified %q, want one notice of the outage and one of its end", told)
 		}
 	})
 }

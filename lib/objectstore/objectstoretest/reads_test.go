@@ -52,7 +52,7 @@ func TestBrokenDownload(t *testing.T) {
 		got, err := io.ReadAll(r)
 		r.Close()
 		if err != nil || !bytes.Equal(got, data[5:500_005]) {
-			t.Fatalf("%d bytes of a range read, %v", len(got), err)
+			t.Fatalf("a broken range has %d bytes, error %v", len(got), err)
 		}
 
 		stall.Store(false)
@@ -65,7 +65,7 @@ func TestBrokenDownload(t *testing.T) {
 			r.Close()
 		}
 		if !errors.Is(err, objectstore.ErrUnreachable) {
-			t.Errorf("a download without progress returned %d bytes, %v", len(got), err)
+			t.Errorf("a download without progress returned %d bytes, error %v, want ErrUnreachable", len(got), err)
 		}
 
 		atOnce.Store(false)
@@ -104,7 +104,7 @@ func TestBrokenList(t *testing.T) {
 			n++
 		}
 		if n != 20 {
-			t.Errorf("%d of 20 objects are listed", n)
+			t.Errorf("%d objects are listed, want 20", n)
 		}
 	})
 }

@@ -96,7 +96,7 @@ func TestRandomFaults(t *testing.T) {
 		group.Wait()
 		for round := range wins {
 			if n := wins[round].Load(); n != 1 {
-				t.Errorf("round %d: %d clients won", round, n)
+				t.Errorf("round %d: %d clients won, want 1", round, n)
 			}
 		}
 	})

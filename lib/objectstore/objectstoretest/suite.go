@@ -116,7 +116,7 @@ func testRoundTrip(t *testing.T, s objectstore.Store) {
 		t.Fatal(err)
 	}
 	if _, err := s.Head(t.Context(), "a"); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("head after delete: %v", err)
+		t.Errorf("head after delete: error %v, want ErrNotFound", err)
 	}
 	// Put must also accept a reader that cannot seek and has no known size.
 	stream := iotest.OneByteReader(strings.NewReader("stream"))
@@ -136,10 +136,10 @@ func testAbsent(t *testing.T, s objectstore.Store) {
 	_, err = s.GetRange(t.Context(), "nobody", 0, 1)
 	wantKind(t, err, objectstore.ErrNotFound, "nobody")
 	if errors.Is(err, objectstore.ErrNoBucket) {
-		t.Error("a missing object passes for a missing bucket")
+		t.Error("the error of a missing object matches ErrNoBucket")
 	}
 	if err := s.Delete(t.Context(), "nobody"); err != nil {
-		t.Errorf("delete of nothing: %v", err)
+		t.Errorf("delete of a missing object: %v", err)
 	}
 }
 
@@ -182,14 +182,14 @@ func testAnnounced(t *testing.T, s objectstore.Store) {
 	} {
 		_, err := s.Put(t.Context(), "k", c.r, c.size, c.opt)
 		if !errors.Is(err, objectstore.ErrContent) {
-			t.Errorf("%s: error is %v", name, err)
+			t.Errorf("%s: error %v, want ErrContent", name, err)
 		}
 	}
 	broken := errors.New("disk on fire")
 	for _, before := range [][]byte{nil, data} {
 		r := io.MultiReader(bytes.NewReader(before), iotest.ErrReader(broken))
 		if _, err := s.Put(t.Context(), "k", r, -1, objectstore.PutOptions{}); !errors.Is(err, broken) {
-			t.Errorf("error of the reader is reported as %v", err)
+			t.Errorf("the reader's error is reported as %v", err)
 		}
 	}
 	if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
@@ -231,7 +231,7 @@ func testBadKeys(t *testing.T, s objectstore.Store) {
 			t.Errorf("key %q was accepted", key)
 		}
 		if _, _, err := s.Get(t.Context(), key); err == nil || errors.Is(err, objectstore.ErrNotFound) {
-			t.Errorf("key %q: %v", key, err)
+			t.Errorf("key %q: error %v, want one other than ErrNotFound", key, err)
 		}
 	}
 }
@@ -242,14 +242,14 @@ func testCancelled(t *testing.T, s objectstore.Store) {
 	cancel(stop)
 	_, err := s.Put(ctx, "k", strings.NewReader("x"), 1, objectstore.PutOptions{})
 	if !errors.Is(err, stop) {
-		t.Errorf("put: %v", err)
+		t.Errorf("put: error %v, want the cause of the cancellation", err)
 	}
 	if _, err := s.Head(ctx, "k"); !errors.Is(err, stop) {
-		t.Errorf("head: %v", err)
+		t.Errorf("head: error %v, want the cause of the cancellation", err)
 	}
 	for _, err := range s.List(ctx, "") {
 		if !errors.Is(err, stop) {
-			t.Errorf("list: %v", err)
+			t.Errorf("list: error %v, want the cause of the cancellation", err)
 		}
 	}
 	if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {

@@ -61,7 +61,7 @@ func TestOwnRetryWins(t *testing.T) {
 					lost.Store(2)
 					info, err := s.Put(t.Context(), "k", bytes.NewReader(data), int64(len(data)), opt)
 					if err != nil {
-						t.Fatalf("a writer lost to itself: %v", err)
+						t.Fatalf("Put failed because of its own first attempt: %v", err)
 					}
 					head, err := s.Head(t.Context(), "k")
 					if err != nil || head.ETag != info.ETag || info.Size != int64(len(data)) {
@@ -103,7 +103,7 @@ func TestOtherWriterWins(t *testing.T) {
 		}}.Open(t, env)
 		_, err := tryPut(t, s, "k", "mine", objectstore.PutOptions{IfAbsent: true})
 		if !errors.Is(err, objectstore.ErrExists) || string(get(t, s, "k")) != "theirs" {
-			t.Errorf("error is %v", err)
+			t.Errorf("error %v, want ErrExists and the other writer's object", err)
 		}
 	})
 }
@@ -131,24 +131,24 @@ func TestRefusedByReset(t *testing.T) {
 		data := strings.Repeat("0123456789abcdef", 4<<16)
 		resets.Store(2)
 		if _, err := tryPut(t, s, "fresh", data, objectstore.PutOptions{IfAbsent: true}); err != nil {
-			t.Errorf("two resets and no object: %v", err)
+			t.Errorf("two resets while no object exists: %v", err)
 		}
 		old := put(t, s, "taken", "theirs", objectstore.PutOptions{})
 		resets.Store(100)
 		_, err := tryPut(t, s, "taken", data, objectstore.PutOptions{IfAbsent: true})
 		if !errors.Is(err, objectstore.ErrExists) {
-			t.Errorf("a reset and another's object: %v", err)
+			t.Errorf("a reset while another writer's object exists: error %v, want ErrExists", err)
 		}
 		if n := 100 - resets.Load(); n != 1 {
-			t.Errorf("the object was sent %d times", n)
+			t.Errorf("the object was sent %d times, want once", n)
 		}
 		another := objectstore.PutOptions{IfMatch: "00000000000000000000000000000000"}
 		if _, err := tryPut(t, s, "taken", data, another); !errors.Is(err, objectstore.ErrExists) {
-			t.Errorf("a reset and an object that does not match: %v", err)
+			t.Errorf("a reset while an object with another ETag exists: error %v, want ErrExists", err)
 		}
 		resets.Store(1)
 		if _, err := tryPut(t, s, "taken", data, objectstore.PutOptions{IfMatch: old.ETag}); err != nil {
-			t.Errorf("a reset and an object that matches: %v", err)
+			t.Errorf("a reset while the object still has the ETag: %v", err)
 		}
 	})
 }
@@ -225,7 +225,7 @@ func TestNotRetried(t *testing.T) {
 				t.Errorf("%s: error %v has no hint", code, err)
 			}
 			if refused.Load() != 1 {
-				t.Errorf("%s: sent %d times", code, refused.Load())
+				t.Errorf("%s: the request was sent %d times, want once", code, refused.Load())
 			}
 		}
 	}
@@ -254,12 +254,12 @@ func TestRefusedAgainAndAgain(t *testing.T) {
 		code.Store("PreconditionFailed")
 		_, err := tryPut(t, s, "k", "x", objectstore.PutOptions{IfAbsent: true})
 		if !errors.Is(err, objectstore.ErrExists) || sent.Load() != 1 {
-			t.Errorf("after %d requests: %v", sent.Load(), err)
+			t.Errorf("after %d requests: error %v, want ErrExists after one", sent.Load(), err)
 		}
 		sent.Store(0)
 		code.Store("InternalError")
 		if _, err := tryPut(t, s, "k", "x", objectstore.PutOptions{}); err == nil || sent.Load() < 2 {
-			t.Errorf("after %d requests: %v", sent.Load(), err)
+			t.Errorf("after %d requests: error %v, want one after several requests", sent.Load(), err)
 		}
 	})
 }
