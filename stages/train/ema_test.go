@@ -17,8 +17,8 @@ import (
 	"vapo/lib/program"
 )
 
-// without copies a file of averages but leaves out one profile. It returns the path of the copy, and the weights that
-// the omitted average had at one step.
+// without copies a file of averages but leaves out the profile of a. It returns the path of the copy, and the weights
+// of a itself.
 func without(t *testing.T, path string, a average.Average) (string, map[string]checkpoint.Named) {
 	t.Helper()
 	c, err := checkpoint.Read(path)
@@ -49,8 +49,8 @@ func distance(got, want map[string]checkpoint.Named) float64 {
 	return math.Sqrt(square / norm)
 }
 
-// An average reconstructed from two others agrees with the same average tracked during training, and is much closer to
-// it than any snapshot. This holds for points and for images.
+// An average reconstructed from the snapshots of two others agrees with the same average tracked during training. It is
+// at least five times as close to the tracked average as any snapshot is, for points and for images.
 func TestReconstructedAverageIsTheTrackedOne(t *testing.T) {
 	profiles := []string{"--decay=constant", "--learning-rate=0.003", "--ema-profiles=[0.05,0.1,0.07,0.15]"}
 	for name, c := range map[string]struct {
@@ -85,7 +85,7 @@ func TestReconstructedAverageIsTheTrackedOne(t *testing.T) {
 			t.Logf("%s, %v: relative error %.2g of the weights, %v of the profile; nearest snapshot %.2g", name, a, d,
 				line["residual"], nearest)
 			if d > 1e-2 || d > nearest/5 || len(direct) == 0 {
-				t.Errorf("%s, %v: relative error %v, that of the nearest snapshot is %v", name, a, d, nearest)
+				t.Errorf("%s, %v: the weights have relative error %v, the nearest snapshot has %v", name, a, d, nearest)
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func TestEMA(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(tracked.Group(checkpoint.EMA))); !slices.Equal(got,
 		slices.Sorted(maps.Keys(ck.Group(checkpoint.Param)))) {
-		t.Errorf("it has the tensors %v", got)
+		t.Errorf("the reconstructed average has the tensors %v", got)
 	}
 
 	for message, c := range map[string]struct {
@@ -182,7 +182,7 @@ func TestEMA(t *testing.T) {
 	}
 	if code, _, stderr := command(t, "ema", file, "--std=0.07", "--out", taken); code != failure.Usage ||
 		!strings.Contains(stderr, "--force") {
-		t.Errorf("over a file that exists: exit %d, %s", code, stderr)
+		t.Errorf("over an existing file: exit %d, %s", code, stderr)
 	}
 }
 
@@ -209,7 +209,7 @@ func TestProfilesChangeNothingElse(t *testing.T) {
 		}
 	}
 	if len(b.Tensors)-len(a.Tensors) != 2*len(a.Group(checkpoint.Param)) {
-		t.Errorf("%d tensors, without profiles %d", len(b.Tensors), len(a.Tensors))
+		t.Errorf("%d tensors with two profiles, %d without profiles", len(b.Tensors), len(a.Tensors))
 	}
 	if exists(filepath.Join(profiles, "averages.arrow")) {
 		t.Error("there are snapshots of averages without --ema-snapshot-every")

@@ -51,7 +51,7 @@ func TestExportRoundTrip(t *testing.T) {
 			for _, g := range []string{checkpoint.Param, checkpoint.EMA} {
 				phi2, grad2 := evaluate(t, back, g, x, times)
 				if !slices.Equal(phi, phi2) || !slices.Equal(grad, grad2) {
-					t.Errorf("%s, %s: the potential has changed on its way", config.Kind, weights)
+					t.Errorf("%s, %s: export and import changed the potential or its gradient", config.Kind, weights)
 				}
 			}
 			other, _ := evaluate(t, from, checkpoint.AdamM, x, times)
@@ -72,7 +72,7 @@ func TestExportRoundTrip(t *testing.T) {
 			}
 			for name, n := range b.Group(checkpoint.Param) {
 				if was := a.Group(group)[name]; !slices.Equal(was.Data, n.Data) || !slices.Equal(was.Shape, n.Shape) {
-					t.Errorf("%s has changed on its way", name)
+					t.Errorf("export and import changed %s", name)
 				}
 			}
 		}
@@ -88,10 +88,10 @@ func TestExportFile(t *testing.T) {
 	}
 	if code, stdout, stderr := command(t, "export", from, file); code != failure.Usage || stdout != "" ||
 		!strings.Contains(stderr, "--force") {
-		t.Errorf("over a file that is there: exit %d, %q: %s", code, stdout, stderr)
+		t.Errorf("over an existing file: exit %d, %q: %s", code, stdout, stderr)
 	}
 	if code, again, stderr := command(t, "export", from, file, "--force"); code != 0 || again != first {
-		t.Errorf("the same weights once more: exit %d, %s, expected %s: %s", code, again, first, stderr)
+		t.Errorf("with --force: exit %d, %s, expected %s: %s", code, again, first, stderr)
 	}
 	f, err := safetensors.Open(file)
 	if err != nil {
@@ -129,6 +129,6 @@ func TestExportFile(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(none); err == nil {
-		t.Error("a file was written for nothing")
+		t.Error("a failed export wrote a file")
 	}
 }

@@ -20,7 +20,7 @@ type foreignFile struct {
 	skipped []string // values in the file that are not tensors
 }
 
-const weightsHint = "weights are a PyTorch file (.pth) or a safetensors file"
+const weightsHint = "give a PyTorch file (.pth) or a safetensors file"
 
 // openForeign detects the format of a file from its content and opens it.
 func openForeign(path string) (*foreignFile, error) {
@@ -66,7 +66,7 @@ func (f *foreignFile) Order() []string {
 	return nil
 }
 
-// behind keeps only the tensors whose names begin with prefix.
+// behind keeps only the tensors whose names begin with prefix, and lists all others as skipped.
 func (f *foreignFile) behind(prefix string) {
 	var rest []string
 	for _, name := range f.Names() {
@@ -95,7 +95,7 @@ func (p *prefixed) only(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, p.prefix) })
 }
 
-// fold shortens a list of names: more than foldAbove names that begin with the same key become one entry.
+// fold shortens a list of names: more than foldAbove names with the same part before the first dot become one entry.
 func fold(names []string) []string {
 	const foldAbove = 4
 	count := map[string]int{}

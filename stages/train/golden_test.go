@@ -94,7 +94,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// The snapshots of averages, and an average that is reconstructed from them.
+// TestAveragesGolden pins the snapshots of averages, and an average that is reconstructed from them.
 func TestAveragesGolden(t *testing.T) {
 	dir := t.TempDir()
 	code, m, stderr := train(t, small(points(t), "--ema-profiles=[0.05,0.1]", "--ema-snapshot-every=2", "--out="+dir)...)

@@ -19,7 +19,7 @@ import (
 // importCmd makes a checkpoint from the weights of another framework.
 type importCmd struct {
 	File        string   `arg:"" help:"Weights (.pth or safetensors): a path, ref:name or sha256:…"`
-	Preset      string   `help:"Network by name, see train --help." xor:"network"`
+	Preset      string   `help:"Name of a network, see train --help." xor:"network"`
 	Like        string   `help:"Checkpoint with the same network: a path, ref:name or sha256:…" xor:"network"`
 	Schedule    string   `help:"Schedule; auto: --like's, the file's or linear." enum:"auto,${schedules}" default:"auto"`
 	Output      string   `help:"What the network models." enum:"auto,potential,velocity,noise" default:"auto"`
@@ -47,7 +47,7 @@ type imported struct {
 	Skipped    []string `json:"skipped,omitempty"` // other state of the training loop, and values that are not tensors
 }
 
-// found holds the prefix of the tensor names of each set; it is nil for a set that was not imported.
+// found holds the prefix of the tensor names of each set of weights. A set that was not imported has a nil prefix.
 type found struct {
 	Model *string `json:"model,omitempty"`
 	EMA   *string `json:"ema,omitempty"`

@@ -24,7 +24,7 @@ import (
 	"vapo/lib/torchfile"
 )
 
-// command runs a subcommand in this process, without a store.
+// command runs a command of the stage in this process.
 func command(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -69,7 +69,7 @@ func checkpointOf(t *testing.T, c potential.Config) string {
 	return path
 }
 
-// fieldOf compiles the field of the weights in a checkpoint for the CPU engine.
+// fieldOf compiles the field of one group of weights in a checkpoint, for the CPU engine.
 func fieldOf(t *testing.T, path, group string, batch int) *potential.Field {
 	t.Helper()
 	ck, err := checkpoint.Read(path)
@@ -91,7 +91,6 @@ func fieldOf(t *testing.T, path, group string, batch int) *potential.Field {
 	return f
 }
 
-// evaluate returns Phi and its gradient.
 func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad []float32) {
 	t.Helper()
 	phi, grad = make([]float32, len(times)), make([]float32, len(x))
@@ -164,7 +163,7 @@ func TestImportReleased(t *testing.T) {
 			t.Fatal(err)
 		}
 		if l.Parameters != layer.Count(params) || l.Tensors != len(params) {
-			t.Errorf("%d numbers in %d tensors, expected %d in %d", l.Parameters, l.Tensors, layer.Count(params), len(params))
+			t.Errorf("%d parameters in %d tensors, expected %d in %d", l.Parameters, l.Tensors, layer.Count(params), len(params))
 		}
 		phi, grad := evaluate(t, path, checkpoint.Param, golden.X, golden.T)
 		near("Phi of the weights", phi, c.param.Phi)
@@ -174,11 +173,12 @@ func TestImportReleased(t *testing.T) {
 		near("grad Phi of the averages", grad, c.ema.Grad)
 	}
 	if slices.Equal(golden.Model.Grad, golden.EMA.Grad) {
-		t.Error("the golden's two sets of weights are one")
+		t.Error("the two sets of weights in released.json have the same gradient, so they cannot be told apart")
 	}
 }
 
-// With --ref, import also puts the checkpoint into the store, from where it can be exported again.
+// With --ref, import also puts the checkpoint into the store, from where it can be exported again. Weights that import
+// refuses get no ref.
 func TestImportIntoStore(t *testing.T) {
 	env := objectstoretest.EmbeddedEnv(t)
 	for _, v := range env.Environ() {
@@ -201,7 +201,7 @@ func TestImportIntoStore(t *testing.T) {
 	code, _, stderr = command(t, "import", "testdata/released.pth", "--preset", "unet-32", "--out",
 		filepath.Join(dir, "none.arrow"), "--ref", "none")
 	if _, err := store.Ref(t.Context(), "none"); code != failure.Input || err == nil {
-		t.Errorf("weights that were refused have a ref; exit %d: %s", code, stderr)
+		t.Errorf("refused weights: exit %d, want %d and no ref (%v): %s", code, failure.Input, err, stderr)
 	}
 	if code, stdout, stderr = command(t, "export", "ref:weights/released",
 		filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
@@ -250,7 +250,7 @@ func TestImportPrefixes(t *testing.T) {
 			first = l.Digest
 		}
 		if l.Digest != first || l.Weights != "model" || l.Step != 0 {
-			t.Errorf("behind %q: %s", prefix, stdout)
+			t.Errorf("prefix %q: %s", prefix, stdout)
 		}
 	}
 	// If a file holds both weights and averages, import tells them apart by name.
@@ -271,11 +271,12 @@ func TestImportPrefixes(t *testing.T) {
 	}
 	w, e := ck.Group(checkpoint.Param)["out.2.bias"], ck.Group(checkpoint.EMA)["out.2.bias"]
 	if e.Data[0] != w.Data[0]+1 {
-		t.Errorf("the average is %v, the weight %v, expected 1 less", e.Data[0], w.Data[0])
+		t.Errorf("the average is %v and the weight is %v, want the average 1 above the weight", e.Data[0], w.Data[0])
 	}
 }
 
-// Weights that do not fit the network are refused with an error that lists the differences, and no file is written.
+// Import refuses weights that do not fit the network, and invalid flags. The error names the problem, and no file is
+// written.
 func TestImportRefusals(t *testing.T) {
 	like := checkpointOf(t, released())
 	edit := func(f func(list []safetensors.Tensor) []safetensors.Tensor) string {
@@ -356,6 +357,6 @@ func TestImportRefusals(t *testing.T) {
 	}
 	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out",
 		out); code != failure.Usage || !strings.Contains(stderr, "--force") {
-		t.Errorf("over a file that is there: exit %d: %s", code, stderr)
+		t.Errorf("over an existing file: exit %d: %s", code, stderr)
 	}
 }

@@ -36,8 +36,8 @@ func clusters(t *testing.T) (string, *dataset.Mixture) {
 	return write(t, "clusters.arrow", &dataset.Points{Name: "three", N: 3000, D: 2, X: x, Labels: labels, Mixture: m}), m
 }
 
-// margin compares squared distances of a point: the distance to the nearest mean of another class minus that to the
-// mean of its own class.
+// margin returns the squared distance of p from the nearest mean of another class, minus its squared distance from the
+// mean of the given class.
 func margin(m *dataset.Mixture, p []float32, class int) float64 {
 	own, other := 0.0, math.Inf(1)
 	for k, c := range m.Components {
@@ -106,12 +106,12 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	share, mean := conditional(1)
 	if share < 0.95 {
-		t.Errorf("%.1f%% of samples lie at the cluster of their class", 100*share)
+		t.Errorf("only %.1f%% of the samples are nearest to the mean of their class", 100*share)
 	}
 	guidedShare, guidedMean := conditional(3)
 	if guidedShare < share || guidedMean < 1.1*mean {
-		t.Errorf("guidance 3: %.1f%% and a margin of %.3f, without %.1f%% and %.3f", 100*guidedShare, guidedMean, 100*share,
-			mean)
+		t.Errorf("guidance 3: %.1f%% and a margin of %.3f, without guidance %.1f%% and %.3f", 100*guidedShare, guidedMean,
+			100*share, mean)
 	}
 	var counts [3]int
 	for _, p := range samples(1, nil) {
@@ -123,14 +123,14 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	for class, c := range counts {
 		if c < n/5 {
-			t.Errorf("of %d samples of no class %d lie at cluster %d: %v", n, c, class, counts)
+			t.Errorf("of %d unconditional samples, %d are nearest to the mean of class %d: %v", n, c, class, counts)
 		}
 	}
-	t.Logf("at their class %.1f%%, margin %.3f; guided %.1f%%, %.3f; of none %v", 100*share, mean, 100*guidedShare,
-		guidedMean, counts)
+	t.Logf("nearest to their class %.1f%%, margin %.3f; guided %.1f%%, %.3f; unconditional %v", 100*share, mean,
+		100*guidedShare, guidedMean, counts)
 }
 
-// Every kind of network can be trained with labels. Invalid combinations of parameters are refused.
+// Every kind of network can be trained with labels. Unusable labels and invalid parameters are refused.
 func TestConditionalKinds(t *testing.T) {
 	data, images := points(t), pictures(t, 8, nil)
 	wrn := func(more ...string) []string {
@@ -179,8 +179,8 @@ func TestConditionalKinds(t *testing.T) {
 	}
 }
 
-// Attention and dropout affect the training, and the seed determines the dropout masks. A network without time has no
-// parameters for it.
+// The checkpoint records attention, dropout and --no-time. Dropout changes the weights, and a repeated run gives the
+// same weights.
 func TestNetworkParameters(t *testing.T) {
 	images := pictures(t, 8, nil)
 	config := func(args ...string) (potential.Config, string) {
@@ -205,10 +205,10 @@ func TestNetworkParameters(t *testing.T) {
 		t.Errorf("attention and dropout %s", got)
 	}
 	if _, again := config(full...); again != digest {
-		t.Error("the same run gives other weights")
+		t.Error("a repeated run gives other weights")
 	}
 	if c, plain := config(smallUNet(images, "--attention=[1,2]")...); plain == digest || c.Drops() {
-		t.Error("dropout changes nothing")
+		t.Error("dropout changes no weights, or a network without dropout has it")
 	}
 	if c, _ := config(small(images, "--model=wrn", "--wrn-width=2", "--no-time", "--batch=2",
 		"--steps=2")...); *c.WRN != (potential.WRN{Depth: 10, Width: 2}) {

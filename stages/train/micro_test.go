@@ -11,7 +11,7 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// Computing a batch in micro-batches gives the same losses, gradients and bins as computing it whole, up to rounding.
+// Micro-batches give the same losses, gradient norms and bins as a batch computed at once, up to rounding.
 func TestMicroBatches(t *testing.T) {
 	lines := func(args ...string) (out []watch.Line) {
 		t.Helper()
@@ -47,7 +47,7 @@ func TestMicroBatches(t *testing.T) {
 		}
 		near := func(step int64, what string, a, b float64) {
 			if math.Abs(a-b) > 2e-4*(1+math.Abs(a)) {
-				t.Errorf("%s, step %d: %s is %v of the whole batch, %v of its parts", name, step, what, a, b)
+				t.Errorf("%s, step %d: the %s is %v for the whole batch, %v for micro-batches", name, step, what, a, b)
 			}
 		}
 		for i, w := range whole {

@@ -96,8 +96,8 @@ type params struct {
 	CheckpointEvery int   `help:"Steps between checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64 `help:"Disk space for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 
-	// Remat is not keyed. On the CPU, the results are bit for bit the same with and without it. On a GPU, the same results
-	// are guaranteed only with a tuning, which is an input and fits only one program.
+	// Remat is not keyed. On the CPU, the results are bit for bit the same with and without it. On a GPU, results repeat
+	// only with a tuning. A tuning is an input, so it is in the key, and it fits only one program: with Remat or without.
 	Remat bool `help:"Recompute blocks to save memory." default:"false" keyed:"false" only:"model=unet|wrn"`
 
 	PlanMemory bool `help:"Print a step's memory and the batch that fits; do not train." default:"false" keyed:"false"`
@@ -164,7 +164,7 @@ func (p *params) loopOptions() loop.Options {
 	}
 }
 
-// wholeNumbers parses the JSON list of integers given for the parameter name.
+// wholeNumbers parses a JSON list of integers. name is the parameter's name, for errors.
 func wholeNumbers(name string, raw json.RawMessage) ([]int, error) {
 	var m []int
 	if err := json.Unmarshal(raw, &m); err != nil {

@@ -17,9 +17,9 @@ type memoryPlan struct {
 	Largest   int    `json:"largest_samples,omitempty"`
 }
 
-// planMemory compiles the training step, without snapshots and measurements, for p's batch and for twice as many
-// samples. This separates the memory for the samples, which is proportional to their number, from the memory for the
-// state, which is constant.
+// planMemory compiles the training step, without snapshots and measurements, for p's batch and, if the engine knows how
+// much memory is available, for twice as many samples. The memory for the samples is proportional to their number, and
+// the memory for the state is constant, so the two sizes give both.
 func planMemory(be backend.Backend, p *params, prepare func(*params) (*loop.Loop, error)) error {
 	need := func(times int) (int64, error) {
 		q := *p

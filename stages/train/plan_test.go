@@ -29,7 +29,7 @@ func TestPlanMemory(t *testing.T) {
 	}
 	p := plan()
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
-		t.Error("a plan made outputs")
+		t.Error("--plan-memory wrote outputs")
 	}
 	code, m, stderr := train(t, args...)
 	if code != 0 {
@@ -43,7 +43,7 @@ func TestPlanMemory(t *testing.T) {
 	}
 	parts := plan("--micro-batch=3")
 	if parts.Samples != 3 || parts.Memory >= p.Memory {
-		t.Errorf("the plan with half as many samples at once is %+v, with all %+v", parts, p)
+		t.Errorf("the plan with micro-batches of half the size is %+v, with the whole batch %+v", parts, p)
 	}
 	if p.Available == 0 {
 		return // the system's memory size is unknown
@@ -54,7 +54,7 @@ func TestPlanMemory(t *testing.T) {
 	}
 }
 
-// --remat takes less memory and changes no output. Networks without blocks refuse it.
+// A run with --remat takes less memory and writes the same outputs. An mlp, which has no blocks, refuses the flag.
 func TestRemat(t *testing.T) {
 	images := pictures(t, 16, nil)
 	for name, args := range map[string][]string{
@@ -80,6 +80,6 @@ func TestRemat(t *testing.T) {
 	}
 	if code, _, stderr := train(t, small(points(t), "--remat")...); code != failure.Usage ||
 		!strings.Contains(stderr, "remat") {
-		t.Errorf("an mlp: exit %d\n%s", code, stderr)
+		t.Errorf("--remat for an mlp: exit %d\n%s", code, stderr)
 	}
 }

@@ -59,13 +59,13 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s trains %s, want %s", name, a, b)
 		}
 	}
-	// A preset and the same network written out have the same cache key.
+	// A preset and the same network written out resolve to the same parameters, and therefore to the same cache key.
 	by, _ := resolved(t, `{"preset": "mlp-2d"}`)
 	spelled, _ := resolved(t, `{"fourier": 2}`)
 	delete(by, "preset")
 	delete(spelled, "preset")
 	if fmt.Sprint(by) != fmt.Sprint(spelled) {
-		t.Errorf("%v\nand\n%v", by, spelled)
+		t.Errorf("the preset mlp-2d resolves to\n%v\nand its parameters written out to\n%v", by, spelled)
 	}
 	for given, message := range map[string]string{
 		`{"preset": "unet-small", "channels": 32}`:          "channels is 32",

@@ -27,8 +27,8 @@ func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
 	return read("checkpoint.arrow"), read("metrics.ndjson")
 }
 
-// attempt starts the stage and, if sig is not 0, sends it that signal some time after the training begins. It returns
-// the exit code, which is -1 if the signal killed the stage, and standard error.
+// attempt starts the stage and, if sig is not 0, sends it that signal a given time after the training begins. It
+// returns the exit code, which is -1 if the signal killed the stage, and standard error.
 func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	return attemptOf(t, binary(), args, sig, after)
@@ -149,14 +149,14 @@ func TestDivergence(t *testing.T) {
 		code, stderr := attempt(t, args, 0, 0)
 		if code != 6 || !strings.Contains(stderr, "diverged at step 1:") ||
 			!strings.Contains(stderr, "the state after 1 steps is kept") {
-			t.Errorf("run %d: exit %d, want 6 and the step\n%s", k, code, stderr)
+			t.Errorf("run %d: exit %d, want 6 and the step in the message\n%s", k, code, stderr)
 		}
 		if resumed := strings.Contains(stderr, `"resuming","step":1`); resumed != (k == 1) {
 			t.Errorf("run %d: resumed %v\n%s", k, resumed, stderr)
 		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "[^.]*")); err != nil || len(left) > 0 {
-		t.Errorf("outputs %v", left)
+		t.Errorf("the diverged run left the outputs %v", left)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestDamagedState(t *testing.T) {
 		}
 		for len(find()) == 0 {
 			if code, stderr := attempt(t, args, syscall.SIGTERM, 20*time.Millisecond); code != 143 {
-				t.Fatalf("exit %d: it was to be stopped long before its end\n%s", code, stderr)
+				t.Fatalf("exit %d: the run should have been stopped long before its end\n%s", code, stderr)
 			}
 		}
 		file := find()[0]

@@ -49,7 +49,7 @@ func TestLongerRunsContinue(t *testing.T) {
 					t.Fatalf("exit %d\n%s", code, stderr)
 				}
 				if from := m.Results["went_on_from_step"]; (from == nil) != (more == nil) {
-					t.Errorf("%s steps continued from %v", steps, from)
+					t.Errorf("the run of %s steps continued from step %v", steps, from)
 				}
 				return dir
 			}
@@ -124,12 +124,12 @@ func TestSeriesRefused(t *testing.T) {
 		"the output averages of": {averages("--steps=50"), earlier(kept)[:3], failure.Usage},
 		"from another series":    {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
 		"after the 20 steps":     {constant("--steps=20"), earlier(dir), failure.Input},
-		"differs in more than":   {small(data, "--steps=50"), earlier(dir), failure.Input}, // the rate falls to 0 at 50
+		"differs in more than":   {small(data, "--steps=50"), earlier(dir), failure.Input}, // the cosine ends at step 50
 		"0 lines, expected": {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty},
 			failure.Input},
 		"not a readable tensor file": {constant("--steps=50"),
 			[]string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, failure.Input},
-		"given end is not from": {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]},
+		"given output end is not from": {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]},
 			failure.Input},
 		"end is not from the run": {constant("--steps=50"),
 			[]string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, failure.Input},

@@ -113,7 +113,7 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 			}
 			// The picture has three rows of twelve images, each 48 pixels wide, with borders.
 			if b := im.Bounds(); !strings.HasPrefix(name, "points") && (b.Dx() <= 12*50 || b.Dy() != 3*50+2) {
-				t.Errorf("picture of %v", b)
+				t.Errorf("the picture has the bounds %v, want three rows of twelve images", b)
 			}
 		})
 	}

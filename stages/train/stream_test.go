@@ -21,8 +21,8 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// streamed, given as the first argument, makes the test binary run as the stage with narrow windows, so that even a
-// small set spans many windows.
+// streamed, given as the first argument, makes the test binary run as the stage, which then streams its data through
+// narrow windows, so that even a small set spans many windows.
 const streamed = "streamed"
 
 // narrow limits a block to 8 images of 8x8 pixels, or to 64 points in the plane, and a window to 5 blocks.
@@ -151,11 +151,11 @@ func TestKilledWhileStreamed(t *testing.T) {
 		t.Errorf("the outputs differ after %d resumptions", resumed)
 	}
 	if left, err := filepath.Glob(filepath.Join(temp, "*", "*.cache")); err != nil || len(left) > 0 {
-		t.Errorf("caches are left: %v, %v", left, err)
+		t.Errorf("cache files were left behind: %v, %v", left, err)
 	}
 }
 
-// Invalid samples in streamed data are reported, even if they come late.
+// Invalid streamed data are refused, even if the invalid samples come late.
 func TestStreamRefusals(t *testing.T) {
 	bad := many(100)
 	bad.Classes, bad.Labels[70] = nil, 1<<40

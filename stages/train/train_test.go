@@ -54,7 +54,7 @@ var binary = sync.OnceValue(func() string {
 	return path
 })
 
-// train runs the stage in this process, without a store.
+// train runs the stage in this process.
 func train(t *testing.T, args ...string) (code failure.Class, m *contract.Manifest, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -159,7 +159,8 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		if len(l.Bins) != 10 || counted != 16*(l.Step-before) {
-			t.Errorf("step %d: %d samples in %d bins, want 16 a step since %d", l.Step, counted, len(l.Bins), before)
+			t.Errorf("step %d: %d samples in %d bins, want 16 per step since step %d, in 10 bins", l.Step, counted,
+				len(l.Bins), before)
 		}
 		before = l.Step
 		if measured := l.Step%10 == 0; measured != (len(l.Variance) == 10) || measured && l.Variance[3].Variance <= 0 {
@@ -187,7 +188,7 @@ func TestClassifierAccuracy(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	if a := m.Results["accuracy"]; a != 1.0 || m.Results["accuracy_images"] != 40.0 {
-		t.Errorf("accuracy %v on %v images that differ in brightness", a, m.Results["accuracy_images"])
+		t.Errorf("accuracy %v on %v images whose classes differ in brightness, want 1 on 40", a, m.Results["accuracy_images"])
 	}
 }
 

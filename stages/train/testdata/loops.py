@@ -1,5 +1,5 @@
-"""Writes loop-*.pth: one small network in the layouts of public training loops, with everything else that they save.
-The values of the weights count up from 0, those of the averages from 0.5. Uses python3-torch."""
+"""Writes loop-*.pth: one small network in the layouts of public training loops, with everything else that these loops
+save. The values of the weights count up from 0, those of the averages from 0.5. Uses python3-torch."""
 import argparse
 import collections
 import os
@@ -30,7 +30,7 @@ adam = torch.optim.Adam(parameters)
 sum(p.sum() for p in parameters).backward()
 adam.step()
 moments = adam.state_dict()
-for s in moments["state"].values():  # small files: views of one value
+for s in moments["state"].values():  # a single value instead of the moments keeps the files small
     s["exp_avg"] = s["exp_avg_sq"] = torch.zeros(1)
 
 loops = {

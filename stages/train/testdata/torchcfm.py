@@ -1,7 +1,7 @@
 """Writes torchcfm.pth, a checkpoint as the training script of torchcfm for CIFAR-10 saves it, and torchcfm.json: the
 velocity in float64 for both sets of weights. Uses python3-torch.
 
-The network is that of lib/training/testdata/golden.py, in torchcfm's form and small.
+The network is a small one in torchcfm's form, built by lib/training/testdata/golden.py.
 """
 import json
 import os

@@ -15,7 +15,7 @@ type Batches struct {
 	Seed   uint64
 	Flip   bool // mirror images at random
 
-	Labels []int64 // one per sample; nil without labels
+	Labels []int64 // one per sample; nil if the network uses no labels
 	// Dropout is the fraction of samples whose label is dropped. One network then learns both the flow of each class and
 	// the unconditional flow (Ho and Salimans, arXiv 2207.12598, algorithm 1).
 	Dropout float64

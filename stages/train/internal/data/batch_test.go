@@ -63,10 +63,10 @@ func TestLabelDropout(t *testing.T) {
 		b := draw(1, 0.3, step)
 		got := b.Labels
 		if !slices.Equal(got, draw(1, 0.3, step).Labels) {
-			t.Fatal("the same step has other labels")
+			t.Fatalf("step %d: a second draw has other labels", step)
 		}
 		if slices.Equal(got, draw(2, 0.3, step).Labels) || step > 0 && slices.Equal(got, draw(1, 0.3, 0).Labels) {
-			t.Errorf("step %d has the labels of another seed or step", step)
+			t.Errorf("step %d has the same labels as another seed or step 0", step)
 		}
 		for row := range b.N() {
 			v := got[row*classes : (row+1)*classes]
@@ -85,7 +85,7 @@ func TestLabelDropout(t *testing.T) {
 	}
 	for row := range slices.Chunk(draw(1, 0, 3).Labels, classes) {
 		if !slices.Contains(row, 1) {
-			t.Error("a label is dropped without dropout")
+			t.Error("a label is dropped although the dropout is 0")
 		}
 	}
 }

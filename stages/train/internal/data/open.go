@@ -32,8 +32,8 @@ type Source struct {
 	input       *stage.Reader      // the input that stream reads; nil if the samples are in memory
 }
 
-// Limits determine the order of the samples. InMemory is the size in bytes up to which an input is held in memory. Only
-// tests change these two variables.
+// Limits set the sizes of blocks and windows, and thus the order of the samples. InMemory is the size in bytes up to
+// which an input is held in memory. Only tests change these two variables.
 var (
 	Limits   = dataloader.Default
 	InMemory = int64(dataloader.Default.WindowBytes)

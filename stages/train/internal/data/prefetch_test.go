@@ -14,12 +14,12 @@ import (
 	"vapo/lib/training"
 )
 
-// recorder is an engine that records the calls of a training step on another engine. Each run waits until the inputs of
-// the next run have been uploaded. If uploads waited for runs, this would never happen.
+// recorder is an engine that records the calls of a training step and passes them to another engine. Each run, except
+// the last, waits until the inputs of the next run have been uploaded. If uploads waited for runs, Run would time out.
 type recorder struct {
 	backend.Backend
 	backend.Executable
-	inputs, runs int // number of inputs of a batch, and of runs still to come
+	inputs, runs int // number of inputs per batch, number of runs left
 	calls        []string
 	next         chan bool // receives a value for each batch uploaded
 }

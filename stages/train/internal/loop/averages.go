@@ -16,7 +16,8 @@ import (
 
 // Each snapshot of the averages with profiles is saved once, as a live state of its own, because the snapshots together
 // can be many times as large as the resumable checkpoint. Since the number of steps is known, only the snapshots that
-// the output keeps are saved. The output of a shorter run of the series contains all of these up to its end.
+// the output keeps are saved. The output of a shorter run of the series has all of them up to the end of that run; see
+// average.Steps.
 
 func liveAverages(step int64) string { return fmt.Sprintf("averages-%d", step) }
 
@@ -69,7 +70,8 @@ func (l *Loop) checkAverages(ctx context.Context, step int64) error {
 	return l.eachAverages(ctx, step, func(string) error { return nil }) // Load has verified the content
 }
 
-// takeOverAverages saves the snapshots up to the given step from the shorter run's output, whose digest is given.
+// takeOverAverages copies the snapshots up to the given step from the shorter run's output averages to the live state.
+// The output must have the given digest.
 func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) error {
 	if l.Options.AverageEvery == 0 {
 		return nil
@@ -106,7 +108,7 @@ func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) 
 	return nil
 }
 
-// writeAverages writes the output averages: the snapshots and the averages at the end.
+// writeAverages writes the output averages: the averages at the end and the saved snapshots.
 func (l *Loop) writeAverages(ctx context.Context, w io.Writer) error {
 	steps := l.Options.Steps
 	c, err := l.Trainer.Profiles(steps)

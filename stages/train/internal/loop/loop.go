@@ -180,7 +180,8 @@ func (l *Loop) results() error {
 		layer.Count(l.Trainer.Params), l.Options.Steps, l.Options.Batch)
 	for _, raw := range slices.Backward(h.Lines) {
 		var line watch.Line
-		if json.Unmarshal(raw, &line) == nil && line.Loss != nil { // lines without a loss hold a score
+		// A line with a score has no loss, and neither has a line for steps that were all skipped.
+		if json.Unmarshal(raw, &line) == nil && line.Loss != nil {
 			job.Set("final_loss", *line.Loss)
 			did += fmt.Sprintf(", last loss %.4g", *line.Loss)
 			break
@@ -193,8 +194,8 @@ func (l *Loop) results() error {
 	return nil
 }
 
-// stopped handles an error that occurred after the given step. If the run was interrupted, it saves the state;
-// otherwise it returns err.
+// stopped handles an error that occurred when the given number of steps was done. If the run was interrupted, it saves
+// the state; otherwise it returns err.
 func (l *Loop) stopped(ctx context.Context, step int64, err error) error {
 	if ctx.Err() != nil {
 		return l.interrupted(ctx, step)
@@ -215,8 +216,8 @@ func (l *Loop) interrupted(ctx context.Context, step int64) error {
 	return context.Cause(ctx)
 }
 
-// diverged ends a run whose loss or gradient is not finite, or which keeps skipping steps. It saves the state after the
-// given step, which is still good because the failed step did not change the weights.
+// diverged ends a run in which the step with the given index, counted from 0, has a loss or a gradient that is not
+// finite, or is one skipped step too many. It saves the state before that step, which did not change the weights.
 func (l *Loop) diverged(ctx context.Context, step int64, reason error) error {
 	kept := fmt.Sprintf("the state after %d steps is kept", step)
 	if err := l.save(ctx, step); err != nil {

@@ -28,7 +28,7 @@ const (
 type ending struct {
 	Series string `json:"series"` // key of the series, see stage.Job.Series
 	Step   int64  `json:"step"`
-	Lines  int    `json:"lines"` // number of metrics lines, from the first, that the longer run has too
+	Lines  int    `json:"lines"` // number of metrics lines that a longer run takes over
 	// Checkpoint and Metrics are the digests of the output checkpoint and of the first Lines lines of the metrics. They
 	// detect outputs that come from different runs.
 	Checkpoint string `json:"checkpoint"`
@@ -38,7 +38,7 @@ type ending struct {
 }
 
 // mixed is the hint for outputs that come from different runs.
-const mixed = "give the checkpoint, metrics and end outputs of one run"
+const mixed = "give the outputs checkpoint, metrics, end and, if there is one, averages of one run"
 
 // start restores the state and the history, and returns the next step. It uses this run's resumable checkpoint if there
 // is a usable one, otherwise the outputs of a shorter run of the series, and otherwise initialises the training.
@@ -125,7 +125,7 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	var end ending
 	same := json.Unmarshal(raw, &end) == nil && end.Step == c.Step && end.Checkpoint == digest.Hex()
 	if !same || end.Guard.Check() != nil {
-		return 0, failure.New(failure.Input, mixed, "the given end is not from the run of this checkpoint")
+		return 0, failure.New(failure.Input, mixed, "the given output end is not from the run of this checkpoint")
 	}
 	if end.Series != l.Job.Series() {
 		return 0, failure.New(failure.Input,
@@ -134,7 +134,7 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	}
 	if c.Step > l.Options.Steps {
 		return 0, failure.New(failure.Input, "raise --steps",
-			"the checkpoint is from step %d, after the %d steps of this run", c.Step, l.Options.Steps)
+			"the checkpoint is from step %d, which is after the %d steps of this run", c.Step, l.Options.Steps)
 	}
 	lines, err := l.earlierLines(ctx, &end)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"vapo/lib/training"
 )
 
-// fieldTimes are the times at which the fields are compared. They are values of the variable in which the schedule
-// draws training times; for the linear schedule, this variable is t itself.
+// fieldTimes are the times at which the fields are compared, as fractions of the range of the schedule's training
+// variable (see homotopy.Times). On the linear schedule, this variable is t itself, and its range is almost [0, 1].
 var fieldTimes = []float64{0.2, 0.5, 0.8}
 
 // fieldPoints is the number of points compared at each time.
@@ -43,7 +43,7 @@ func NewField(be backend.Backend, c potential.Config, every int, seed uint64, se
 	points, ok := set.(*dataset.Points)
 	if !ok || points.Mixture == nil {
 		return nil, failure.New(failure.Input, "prepare a Gaussian mixture, or leave --field-every at 0",
-			"--field-every compares with the closed form for a Gaussian mixture, and the data is not one")
+			"--field-every needs data that were drawn from a Gaussian mixture, for which the field has a closed form")
 	}
 	path, err := c.Path()
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // the output end contains State.
 type History struct {
 	Lines    []json.RawMessage `json:"lines"`    // lines of the metrics output so far
-	Timeline []Mark            `json:"timeline"` // field errors, each with the training time until then
+	Timeline []Mark            `json:"timeline"` // field errors, each with the seconds of training until then
 	From     int64             `json:"from"`     // step at which the run began; above 0 if it continues a shorter one
 	Seconds  float64           `json:"seconds"`  // time spent in training steps since From, over all attempts
 
@@ -36,8 +36,8 @@ type State struct {
 	Snapshots SnapshotLog    `json:"looks"`
 }
 
-// Mark is one point of the curve of field error over training time. Training times go only into the manifest, because
-// the outputs must be the same bytes whether or not a run was interrupted.
+// Mark is one point of the curve of the field error over the seconds of training. Durations go only into the manifest,
+// because the outputs must be the same bytes whether or not a run was interrupted.
 type Mark struct {
 	Step       int64              `json:"step"`
 	Seconds    float64            `json:"seconds"`

@@ -14,19 +14,19 @@ func TestShownSnapshots(t *testing.T) {
 				before := l.Shown
 				l.add(Snapshot{Step: step}, every)
 				if len(before) > 0 && before[0].Step == 0 {
-					t.Fatal("what was kept before has changed")
+					t.Fatal("add changed a list of snapshots that was copied before")
 				}
 			}
 		}
 		rows := l.rows()
 		if n := int64(len(rows)); n == 0 || n > shownSnapshots+1 || rows[n-1].Step != steps ||
 			n < min(count, shownSnapshots/2) || count <= shownSnapshots && n != count {
-			t.Errorf("%v: of %d snapshots %v are shown", c, count, rows)
+			t.Errorf("%d steps, every %d: of %d snapshots, these are shown: %v", steps, every, count, rows)
 		}
 		for i := 1; i < len(rows)-1; i++ {
 			if rows[i].Step-rows[i-1].Step != every*l.Stride {
-				t.Errorf("%v: neighbours are of steps %d and %d, others have a distance of %d", c, rows[i-1].Step, rows[i].Step,
-					every*l.Stride)
+				t.Errorf("%d steps, every %d: rows for steps %d and %d, want %d steps between rows", steps, every,
+					rows[i-1].Step, rows[i].Step, every*l.Stride)
 			}
 		}
 	}

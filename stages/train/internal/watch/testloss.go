@@ -12,7 +12,7 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// testSamples is the largest number of test samples, counted from the first, that are measured.
+// testSamples limits the test samples that are measured: the first ones are used.
 const testSamples = 10000
 
 // TestLoss measures the loss of a potential on the test input, for each bin of training time. Every run gets the same
