@@ -18,7 +18,7 @@ type flow struct {
 	changed sync.Cond
 	free    []int32             // unused slots of the arena
 	need    int                 // number of slots that the next block waits for; 0 if it does not wait
-	blocks  map[int64]*resident // blocks in the arena; the key counts blocks since the start of training
+	blocks  map[int64]*resident // blocks in the arena by their numbers, which count from the start of training
 	err     error               // why no more blocks will come
 }
 
@@ -37,8 +37,7 @@ type pending struct {
 	done chan struct{}
 }
 
-// start begins to fill the window, starting with the block that has the number first. Blocks are counted since the
-// start of training.
+// start begins to fill the window from the block with the number first. Blocks are numbered from the start of training.
 func (s *Stream) start(first int64) *flow {
 	ctx, cancel := context.WithCancel(s.ctx)
 	f := &flow{cancel: cancel, blocks: map[int64]*resident{}}

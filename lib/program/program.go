@@ -1,4 +1,4 @@
-// Package program contains what the runner and the stages share as programs: command-line options and --version,
+// Package program contains what every program, the runner or a stage, needs: command-line options and --version,
 // shutdown on a signal or when the parent exits, error messages, temporary directories, files that appear only when
 // they are complete, and the memory limit.
 package program

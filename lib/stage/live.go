@@ -104,7 +104,7 @@ func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
 	return f.Name(), true, f.Close()
 }
 
-// storeLive keeps the state in the store under live/<key>/. The store verifies it.
+// storeLive keeps the state in the store under live/<key>/. The store verifies the state when it is loaded.
 type storeLive struct {
 	live    *artifact.Live
 	scratch string

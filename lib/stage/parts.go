@@ -47,7 +47,7 @@ func partsIn(dir string, scratch string, log *slog.Logger) (Parts, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}
-	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // a wrong directory must fail before the work, not after it
+	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // reports an unusable directory before the work begins
 	if err != nil {
 		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}

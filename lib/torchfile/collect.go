@@ -80,7 +80,7 @@ func (c *collector) dict(name string, d types.Dict, depth int) error {
 }
 
 func (c *collector) list(name string, l types.List, depth int) error {
-	if !slices.ContainsFunc(l, nested) { // such as the losses of all steps
+	if !slices.ContainsFunc(l, nested) { // for example, a list of the losses of all steps
 		if len(l) > 0 {
 			c.skip(name, fmt.Sprintf("list of %d", len(l)))
 		}

@@ -160,7 +160,7 @@ func (t *tensor) place() error {
 }
 
 func elementsError(what string) error {
-	return failure.New(failure.Input, "save them as float32, float16 or bfloat16",
+	return failure.New(failure.Input, "save the tensor as float32, float16 or bfloat16",
 		"elements of %.80s are not supported", what)
 }
 

@@ -44,7 +44,7 @@ var cifarBatches = []string{
 var cifarFolders = []string{"cifar-10-batches-bin", "cifar-10-batches-py"}
 
 // batchOf returns the batch that a file of this name holds, as an element of cifarBatches, or "". The Python version
-// has the same batches, named without .bin; pickled reports such a name.
+// has the same batches, named without .bin. pickled reports whether file has a name of the Python version.
 func batchOf(file string) (batch string, pickled bool) {
 	base := path.Base(file)
 	switch {

@@ -120,7 +120,8 @@ var notText = []struct{ magic, what, hint string }{
 	{"%PDF-", "a PDF file", "give the table as CSV"},
 }
 
-// checkText returns an error if a file that begins with head is not text, or is text in an encoding that must be given.
+// checkText returns an error if a file that begins with head is not text, or if it is text in an encoding that the user
+// must name.
 func checkText(head []byte, opt CSVOptions) error {
 	for _, f := range notText {
 		if bytes.HasPrefix(head, []byte(f.magic)) {

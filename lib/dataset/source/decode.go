@@ -136,7 +136,7 @@ func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Imag
 	return im, nil
 }
 
-// decode decodes an image, turns it upright and converts it to grey if requested, crops and resizes it.
+// decode decodes an image and, if the options say so, turns it upright, converts it to grey, crops it and resizes it.
 func (f *ImageFiles) decode(data []byte, info *picture.Info) (*picture.Image, error) {
 	im, err := picture.Decode(data)
 	if err != nil {

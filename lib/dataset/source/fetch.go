@@ -58,7 +58,7 @@ func (p *published) isFetched(source string, files []string) bool {
 }
 
 // digest returns the digest of the content of a published set. Unlike the digest of its files, it is known before the
-// files are there.
+// files have been downloaded.
 func (p *published) digest() string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(p.sums)) {
@@ -67,10 +67,10 @@ func (p *published) digest() string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
-// Fetch downloads a published source from its publisher into the user's cache directory unless its files are there or
-// installed. An interrupted download resumes. Files appear only after they have matched the published checksum. Before
-// each file, Fetch calls bar, which returns two functions: Fetch calls progress with numbers of bytes while the file
-// arrives, and end after the file.
+// Fetch downloads a published source from its publisher into the user's cache directory, unless Locate finds the files.
+// An interrupted download resumes. Files appear only after they have matched the published checksum. Before each file,
+// Fetch calls bar, which returns two functions: Fetch calls progress with numbers of bytes while the file arrives, and
+// end after the file.
 func Fetch(
 	ctx context.Context, source string, log *slog.Logger, bar func() (progress func(done, total int64), end func()),
 ) error {

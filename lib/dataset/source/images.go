@@ -29,11 +29,11 @@ type ImageOptions struct {
 	Filter       picture.Filter    // filter for resizing
 	ByDirectory  bool              // label each image by the first directory of its path
 	Names        encoding.Encoding // encoding of file names that are not UTF-8; nil: unknown
-	TestFraction float64           // share of source images that becomes the test split; 0: a tenth
-	Seed         uint64            // seed of the random test split and of the order of source images
+	TestFraction float64           // source "images": share that becomes the test split; 0: a tenth
+	Seed         uint64            // source "images": seed of the random test split and of the order
 	ExifRotate   bool              // turn photos upright as their Exif data say
 	SkipBroken   bool              // leave out and count files that cannot be used
-	Verify       bool              // source celeba: require the complete set
+	Verify       bool              // source "celeba": require the complete set
 	Train, Test  int               // number of images to keep of each split, from the first; 0: all
 	Memory       int64             // bytes that decoding may use; 0: 4 GiB
 }
@@ -58,8 +58,8 @@ type ImageFiles struct {
 	resizers map[int]*picture.Resizer // by the edge of the image before resizing
 }
 
-// OpenImages lists the images of source images or celeba and divides them into splits. It decodes an image only if the
-// options leave the size of the images open: then the first image determines the size.
+// OpenImages lists the images of the source "images" or "celeba" and divides them into splits. It decodes an image only
+// if the options leave the size of the images open: then the first image determines the size.
 func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFiles, error) {
 	f := &ImageFiles{
 		source: source, opt: opt,

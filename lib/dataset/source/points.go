@@ -12,7 +12,7 @@ import (
 // pointSources lists the sources that draw points from a distribution.
 var pointSources = []string{"8gaussians", "two-moons", "rings", "mixture"}
 
-// ringRadii are the radii of source rings.
+// ringRadii are the radii of the source "rings".
 var ringRadii = []float64{1, 2, 3}
 
 // eightGaussians returns 8 equally likely components on the unit circle, at multiples of 45 degrees.

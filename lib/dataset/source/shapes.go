@@ -9,10 +9,10 @@ import (
 	"vapo/lib/random"
 )
 
-// ShapeClasses are the labels of source shapes.
+// ShapeClasses are the labels of the source "shapes".
 var ShapeClasses = []string{"disc", "square", "ring"}
 
-// MaxShapes is the maximum number of images in a split of source shapes.
+// MaxShapes is the maximum number of images in a split of the source "shapes".
 const MaxShapes = 1 << 32
 
 // Shapes returns a training and a test split of images drawn from a seed, each with one shape on a plain background.

@@ -57,8 +57,8 @@ func (t *Tally) warn(one, many string) []string {
 	return []string{fmt.Sprintf("%d %s; the first is %s", t.N, many, t.First)}
 }
 
-// own lists the sources that are read from files but not by Load: OpenImages reads images and celeba, LoadCSV reads
-// csv.
+// own lists the sources that are read from files but not by Load: OpenImages reads "images" and "celeba", LoadCSV reads
+// "csv".
 var own = []string{"images", "celeba", "csv"}
 
 // Names lists all sources: those that are published, the user's own, and those that are drawn.
