@@ -52,7 +52,7 @@ func constant(like *Node, c *ConstOp, shape tensor.Shape) *Node {
 // Diff implements Kind.
 func (c *ConstOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }
 
-// isFill returns the repeated value of a constant made by Fill. For any other node, ok is false.
+// isFill returns the value of a constant made by Fill. For any other node, ok is false.
 func isFill(n *Node) (value float64, ok bool) {
 	if c, ok := kindOf[*ConstOp](n); ok && c.Values == nil {
 		return c.Value, true

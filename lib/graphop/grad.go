@@ -11,8 +11,8 @@ import (
 // package stores nothing in the graph: it walks the graph's edges and builds each operation's vector-Jacobian product.
 
 // Grad differentiates the sum of y's elements. It returns one gradient for each variable in wrt, in the variable's
-// shape. Any node of y's graph may be a variable. Grad adds nodes to that graph. If y does not depend on a variable,
-// the gradient is 0. The vector-Jacobian product of y with a vector v is Grad(Mul(y, v), ...).
+// shape. Any node of y's graph may be a variable. Grad adds nodes to the graph of y. If y does not depend on a
+// variable, that variable's gradient is 0. The vector-Jacobian product of y with a vector v is Grad(Mul(y, v), ...).
 func Grad(y *Node, wrt ...*Node) (out []*Node, err error) {
 	for _, w := range wrt {
 		if w.Graph() != y.Graph() {

@@ -84,7 +84,7 @@ func TestUnusedVariable(t *testing.T) {
 	x := graphop.Input(g, tensor.Float64, "x", 2, 3)
 	unused := graphop.Input(g, tensor.Float64, "unused", 4, 1)
 	constant := graphop.Input(g, tensor.Float64, "constant", 2)
-	// Heaviside has a zero derivative, so the graph uses x but its gradient is 0.
+	// Heaviside has a zero derivative, so the gradient with respect to x is 0 although the graph uses x.
 	d := grad(t, graphop.Add(graphop.Heaviside(x), graphop.Fill(x, 1, 1, 1)), x, unused, constant)
 	for i, want := range [][]int{{2, 3}, {4, 1}, {2}} {
 		if !slices.Equal([]int(d[i].Shape()), want) {

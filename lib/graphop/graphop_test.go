@@ -174,7 +174,7 @@ func TestConstructorsCopyShapes(t *testing.T) {
 	})
 	for i, want := range [][]int{{1, 2, 4, 4}, {2, 2, 3, 3}, {3, 4}} {
 		if !slices.Equal([]int(in[i].Shape()), want) {
-			t.Errorf("input %d has shape %v, had %v", i, in[i].Shape(), want)
+			t.Errorf("input %d now has shape %v, want %v as before", i, in[i].Shape(), want)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func TestSimplifications(t *testing.T) {
 			t.Errorf("%s: got %v %v, want %v %v", c.name, c.got, c.got.Shape(), c.want, c.want.Shape())
 		}
 	}
-	// The other operand is broadcast to the shape of a larger constant.
+	// In a product with a larger constant, the operand is broadcast to the shape of the constant.
 	if s := Mul(row, Fill(x, 2, 2, 3)).Shape(); !SameShape(s, tensor.Shape{2, 3}) {
 		t.Errorf("row times a [2 3] constant has shape %v", s)
 	}

@@ -26,8 +26,8 @@ func (s *SelectMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 }
 
 // ScatterMaxOp has inputs a [N,C,H,W] and g [N,C,OH,OW], with one element of g for each window. It starts from zeros
-// [N,C,H,W] and adds each element of g at the position of the first maximum of a in that window. It is the adjoint of
-// SelectMaxOp with respect to the second input.
+// [N,C,H,W] and adds each element of g at the position of the first maximum of a in the element's window. It is the
+// adjoint of SelectMaxOp with respect to the second input.
 type ScatterMaxOp struct{ Window Window2D }
 
 // Diff implements Kind.

@@ -1,7 +1,7 @@
 // Package graphop is a family of Gorgonia operations closed under differentiation: the derivative of every operation
 // consists of operations of the family, so a graph can be differentiated any number of times. Training a potential
 // differentiates twice: the loss contains grad_x Phi, and training needs the gradient of the loss with respect to the
-// parameters. Gorgonia's own operations cannot do that; its convolution has no second derivative.
+// parameters. With Gorgonia's own operations that is impossible: its convolution has no second derivative.
 //
 // An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. The
 // engines decide how to compute an operation. Each engine lowers all operations in one package: backend/tape for the

@@ -6,13 +6,13 @@ import "iter"
 // between the marks of a network (see Boundary) are computed again instead of being kept (Griewank and Walther, ACM
 // Transactions on Mathematical Software 26, 2000; Chen et al., arXiv 1604.06174).
 //
-// The marks divide the graph, with all its reverse-mode passes, into sections, one after the other. A value that is
-// read in a later section than its own is computed again there, from the marks and from the small values that are kept.
-// The copy reads them through a boundary whose other operand is a mark before that section. So the copy differs from
-// the original and is not merged with it, and it cannot be computed before its section.
+// The marks divide the graph, with all its reverse-mode passes, into sections, one after the other. If a section reads
+// a large value of an earlier section, it computes a copy of the value from the marks and from the small values that
+// are kept. The copy reads operands of the batch through a boundary whose other operand is a mark that ends the section
+// before. So the copy differs from the original and is not merged with it, and it cannot be computed before its section.
 //
-// Note: this is a pass over the finished graph. It would not work inside Grad: a later Grad differentiates the nodes of
-// an earlier one, so it would differentiate the copies and keep them alive to the end.
+// Note: this is a pass over the finished graph. It would not work inside Grad: a later call of Grad would differentiate
+// the copies that an earlier call made, and so keep them in memory to the end.
 func Rematerialise(roots ...*Node) (out []*Node, err error) {
 	err = Build(func() { out = rematerialise(roots) })
 	return out, err

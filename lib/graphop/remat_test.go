@@ -66,7 +66,7 @@ func TestRematerialise(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := crossing(again); n > 0 {
-			t.Errorf("%d blocks: %d values are still kept", blocks, n)
+			t.Errorf("%d blocks: %d large values are still kept for a later section, want 0", blocks, n)
 		}
 		for i, n := range again {
 			if !SameShape(n.Shape(), roots[i].Shape()) {
@@ -105,7 +105,7 @@ func TestRematerialiseNothing(t *testing.T) {
 	}
 }
 
-// Children come before their parents in an order by sections.
+// In an order by sections, every node comes after its children.
 func TestSections(t *testing.T) {
 	roots, err := Rematerialise(chain(t, 3)...)
 	if err != nil {

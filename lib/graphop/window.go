@@ -70,7 +70,7 @@ func (s *WindowSumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 }
 
 // WindowSumGradOp takes one value for each window, [N,C,OH,OW]. It starts from zeros of its output shape [N,C,H,W] and
-// adds each value to all elements of that window. It is the adjoint of WindowSumOp.
+// adds each value to all elements of the value's window. It is the adjoint of WindowSumOp.
 type WindowSumGradOp struct{ Window Window2D }
 
 // Diff implements Kind.

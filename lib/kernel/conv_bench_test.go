@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// BenchmarkConvolution reports the rate of each of the three convolutions at shapes that the networks of this project
-// use. The upper bound is the rate that the benchmark of package microkernel reports, times the number of cores.
+// BenchmarkConvolution reports the rates of a convolution and of its two gradients at shapes that the networks of this
+// project use. Their upper bound is the rate that the benchmark of package microkernel reports, times the number of
+// cores.
 func BenchmarkConvolution(b *testing.B) {
 	for _, s := range []ConvShape{
 		{N: 64, Cin: 1, H: 28, W: 28, Cout: 16, KH: 3, KW: 3},

@@ -19,7 +19,7 @@ type ConvFilterGrad[T Float] struct {
 	line       int                 // input elements that one filter row reads for a pixel, or the whole filter if joined
 	lines      int                 // filter rows; 1 if joined
 	off        microkernel.Offsets // the first element of each pixel of a tile
-	size       int                 // scratch elements per piece
+	size       int                 // scratch elements per worker
 	transposed int                 // scratch elements that hold transposed images; a part of size
 	bufs       [][]T
 	sums       [][]T // one buffer: [parts, blocks, lines, Cout, line]
@@ -31,8 +31,8 @@ type ConvFilterGrad[T Float] struct {
 const (
 	// blockChannels is the number of input channels per block.
 	blockChannels = 32
-	// runPixels is the number of pixels whose products are summed in registers before their sum is added to the result;
-	// see runLength in correlate.go.
+	// runPixels is the number of pixels whose products are summed in registers before their sum is added to the result.
+	// The last bits of the results depend on runPixels.
 	runPixels = 128
 )
 
@@ -154,7 +154,7 @@ func (c *ConvFilterGrad[T]) transpose(dst, image []T, k tile, n int) {
 			pixels, from := to[left*c.channels+ch:], image[ch*plane+iy*s.W:]
 			microkernel.Transpose(pixels, c.channels, from, plane, min(microkernel.Panel, n-ch), width)
 		}
-		if n < c.channels { // products with the channels that the last block lacks are never read
+		if n < c.channels { // clear the channels that the last block lacks; products with them are never read
 			for x := range width {
 				clear(to[(left+x)*c.channels+n : (left+x+1)*c.channels])
 			}

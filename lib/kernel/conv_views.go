@@ -2,13 +2,13 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// views describes shifted copies of some channels of a tile (im2col). The micro-kernel reads the copies as the second
-// factor of a matrix product, with one row for every channel and tap. A channel is copied once for every tap along a
-// filter row. If the vertical stride is 1, the taps along a filter column share this copy, and each tap starts at a
-// different row of the copy.
+// views describes shifted copies of some channels of a tile's input (im2col). The micro-kernel reads the copies as the
+// second factor of a matrix product, with one row for every channel and tap. If the vertical stride is 1, a channel is
+// copied once for every tap of a filter row: the taps of a filter column share a copy, and each of them starts at a
+// different row of the copy. Otherwise, a channel is copied once for every tap of the filter.
 type views struct {
 	h, w   axis
-	shared bool // one copy for all taps along a filter column
+	shared bool // the taps of a filter column share a copy
 	plane  int  // the distance between two copies in elements
 	off    microkernel.Offsets
 }

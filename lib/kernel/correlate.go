@@ -5,8 +5,8 @@ import "vapo/lib/microkernel"
 // correlation is the part that Conv and ConvInputGrad share. Every output channel is a sum over input channels and
 // taps; each term is a weight times a view of the input. The views of one block of input channels are copied at a time.
 // A block is small enough for the second-level cache, and its contribution is added to all output channels. If input
-// and output have the same size, some machines are faster without copies: there the micro-kernel reads the input
-// through windows.
+// and output have the same size, some machines are faster without copies. On these machines, the micro-kernel reads the
+// input through windows.
 type correlation[T Float] struct {
 	n, in, out int // images, input channels and output channels
 	views      views
@@ -22,8 +22,9 @@ type correlation[T Float] struct {
 	pack    func(worker, panel int) // writes a panel of filters
 }
 
-// runLength is the number of products that are summed in registers before their sum is added to the output. The part of
-// the views that these products read fits in the first-level cache. The last bits of the results depend on runLength.
+// runLength is the largest number of products that are summed in registers before their sum is added to the output. (A
+// filter with more taps has one sum for each input channel.) The part of the views that these products read fits in the
+// first-level cache. The last bits of the results depend on runLength.
 const runLength = 144
 
 func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
@@ -52,7 +53,7 @@ func (c *correlation[T]) usesWindows() bool {
 	return single && microkernel.PrefersWindows(c.out, c.taps()) && fits(&c.views.h) && fits(&c.views.w)
 }
 
-// newWindows divides the output pixels of tile k, which is a part of one image, into windows.
+// newWindows divides the output pixels that tile k has in one image into windows.
 func newWindows(h, w axis, k tile) []microkernel.Window {
 	var ws []microkernel.Window
 	for q, end := k.top*w.out, (k.top+k.rows)*w.out; q < end; {

@@ -37,7 +37,7 @@ type register struct {
 	kept    int   // values per row
 	repeat  int   // consecutive elements of the row that share a value
 	gather  []int // the offset of every chunk; nil if the values are in the order of the row
-	chunk   int   // elements per chunk; they share a value or, if repeat is 1, are contiguous
+	chunk   int   // elements per chunk; they share a value or, if repeat is 1, are contiguous in memory
 	strides []int // the strides along the dimensions that index the rows
 
 	stored     bool // keeps a whole row: it has a slot, is reduced, or is read after the phase that computes it

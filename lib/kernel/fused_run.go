@@ -8,7 +8,7 @@ type worker[T Float] struct {
 	base     []int // by register: where the current row starts in its slot
 	index    []int // the index of the current row along each outer dimension
 	sums     []rowSum[T]
-	expanded []int // by register, what its expansion holds: 1 + the block or 1 + the offset of the single value; 0: none
+	expanded []int // by register: 1 + the block, or 1 + the offset of the single value, that its expansion holds; or 0
 }
 
 func (f *Fused[T]) newWorker() *worker[T] {

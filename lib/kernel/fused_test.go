@@ -217,7 +217,8 @@ func testFused[T Float](t *testing.T, seed uint64) {
 		}
 	}
 	f := NewFused[T](p)
-	// The second run shows that the first one left nothing behind. The third runs the pieces backwards on random workers.
+	// The second run shows that the first one left nothing behind. The third run takes the pieces in reverse order, on
+	// random workers.
 	for run := range 3 {
 		for i := range slots {
 			for k := range slots[i] {

@@ -14,7 +14,8 @@
 // operation rounds separately, as in the loops in Go, so the bits are the same.
 //
 // TWO applies BODY to two operands in V0 and V1. ONE applies BODY to one operand in V0. BODY leaves its result in V0.
-// V2 holds a scalar operand, register 3 the mask of AVX2, and V6 to V15 constants. V4 and V5 are free.
+// V2 holds a scalar operand, register 3 the mask of AVX2, and V6 to V15 constants. V4 is free, and so is V5 except in
+// AFFINE, which adds it.
 
 #define TWO(BODY) \
 	SUBQ $(4*VN), CX; JLT rest; \

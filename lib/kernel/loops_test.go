@@ -76,7 +76,8 @@ func TestLoopsGiveTheBitsOfGo(t *testing.T) {
 				}
 				for i, v := range got {
 					if i >= n && v != canary || i < n && !sameBits(v, want[i]) {
-						t.Fatalf("%v, element %d of %d: got %v", what, i, n, v)
+						t.Fatalf("%v, in place %v: element %d of %d is %v; want the Go loop's result, and %v beyond the end",
+							what, inPlace, i, n, v, canary)
 					}
 				}
 			}

@@ -18,8 +18,8 @@ type MatMul[T Float] struct {
 	f           factors
 	tiles       tiles2D
 	whole       bool // a piece is a group of whole products; otherwise it is a tile
-	group       int  // products per piece, if whole
-	entry       int  // the index of the product whose tiles are being computed, if not whole
+	group       int  // products per piece, if whole is true
+	entry       int  // the index of the product whose tiles are being computed, if whole is false
 	left, right packed[T]
 	dst, a, b   []T
 	pack, body  func(worker, piece int)
@@ -27,9 +27,9 @@ type MatMul[T Float] struct {
 
 // packed is scratch memory for a factor in the layout that the micro-kernel reads.
 type packed[T Float] struct {
-	parts int  // panels or strips of a product
-	early bool // several tiles read each part, so all are packed before the tiles; otherwise each tile packs its own
-	size  int
+	parts int   // panels or strips of a product
+	early bool  // several tiles read each part, so all are packed before the tiles; otherwise each tile packs its own
+	size  int   // elements of a buffer
 	bufs  [][]T // one for each worker, or one for all workers
 }
 
@@ -129,8 +129,8 @@ func (s *packed[T]) before() int {
 	return 0
 }
 
-// inScratch reports whether tiles are computed in scratch memory and transposed from there into the result. A single
-// row needs no transposition.
+// inScratch reports whether tiles are computed in scratch memory and transposed from there into the result. A swapped
+// product with a single row needs no transposition.
 func (p *MatMul[T]) inScratch() bool { return p.swapped && p.f.m > 1 }
 
 // Run computes dst [batch, m, n] = op(a)·op(b). It is not safe for concurrent use.

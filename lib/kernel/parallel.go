@@ -67,8 +67,9 @@ func (t *task) work(worker int) {
 	}
 }
 
-// pool keeps one goroutine per core waiting for loops. Only one loop at a time runs in parallel. If another loop starts
-// meanwhile, because two executables run at once, that loop runs only on its caller's goroutine.
+// pool keeps helpers waiting for loops: one for every core except the caller's. Only one loop at a time runs in
+// parallel. If another loop starts meanwhile, because two executables run at once, that loop runs only on its caller's
+// goroutine.
 type pool struct {
 	once    sync.Once
 	mu      sync.Mutex
@@ -120,8 +121,8 @@ func (h *helper) give() {
 	}
 }
 
-// await returns when the helper has been given loop number turn. Receiving a wake-up is not enough: it may be a late
-// one for an earlier loop, which the helper found by polling and has already run.
+// await returns when the helper has been given loop number turn. Receiving a wake-up is not enough: the wake-up may
+// belong to an earlier loop, which the helper found by polling and has already run.
 //
 // The helper must publish asleep before it looks at turn again, or give could miss it. Swap, unlike Store, keeps that
 // order in QEMU too, which lets an ARM load pass an earlier store on x86.
@@ -147,7 +148,7 @@ func (t *task) leave() {
 }
 
 // finish returns when all helpers have finished. As in await, receiving a signal is not enough, because it may be a
-// late one from the previous loop. It swaps asleep for the same reason as await.
+// late one from the previous loop. Like await, finish uses Swap to publish asleep before it looks at pending again.
 func (t *task) finish() {
 	for {
 		for range polls.Load() {

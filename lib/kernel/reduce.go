@@ -3,7 +3,7 @@ package kernel
 // Sum sums over one axis: src [outer, axis, inner] to dst [outer, inner]. The order of each sum is fixed.
 type Sum[T Float] struct {
 	outer, axis, inner int
-	chunks             int // partial sums per output: more than 1 if the axis is long and there are few outputs
+	chunks             int // partial sums per output; more than 1 if the axis is long (and, if inner > 1, outputs are few)
 	partial            []T
 	dst, src           []T
 	body               func(worker, piece int)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The float32 softmax has the same bits as the scalar functions, even if its loops are in assembly. It is close to the
-// formula in float64.
+// The float32 softmax has the same bits as its definition by exp32 and sumSlice, even if its loops are in assembly. The
+// float32 and the float64 softmax are close to the formula in float64.
 func TestSoftmax(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 11))
@@ -43,7 +43,7 @@ func TestSoftmax(t *testing.T) {
 			for i, v := range src[r*n : (r+1)*n] {
 				at := r*n + i
 				if want := e[i] * inv; math.Float32bits(got[at]) != math.Float32bits(want) {
-					t.Fatalf("row of %d: element %d is %v, the scalar functions give %v", n, i, got[at], want)
+					t.Fatalf("row of %d: element %d is %v, but exp32 and sumSlice give %v", n, i, got[at], want)
 				}
 				if want := math.Exp(float64(v-m)) / wide; math.Abs(float64(got[at])-want) > 2e-6*want+1e-37 {
 					t.Fatalf("row of %d: element %d is %v, want %v", n, i, got[at], want)
@@ -53,7 +53,7 @@ func TestSoftmax(t *testing.T) {
 				}
 			}
 			if math.Abs(lanes64-1) > 1e-13 {
-				t.Fatalf("row of %d sums to %v", n, lanes64)
+				t.Fatalf("row of %d in float64: the sum is %v, want 1", n, lanes64)
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func (l *planeLoop[T]) piece(worker, piece int) {
 	}
 }
 
-// large returns the plane with index at of an array [planes, H, W]. small does so for an array [planes, OH, OW].
+// large returns the plane with index at of an array [planes, H, W]; small returns that of an array [planes, OH, OW].
 func (l *planeLoop[T]) large(v []T, at int) []T {
 	n := l.s.H * l.s.W
 	return v[at*n : (at+1)*n]
@@ -146,8 +146,8 @@ func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
 		copy(padded[y*width+s.PadW:], src[y*s.W:(y+1)*s.W])
 	}
 	down, across := buffers[:k.oh*width], buffers[len(buffers)/2:][:k.oh*width-s.KW+1]
-	// Row r of the windows is inside the plane for output rows [lo, hi). For output rows before started, it is the first
-	// row inside the plane, so it is copied. For the others, it is combined with the previous rows.
+	// Row r of the windows is inside the plane for output rows [lo, hi). For output rows before started, row r is the
+	// first one inside the plane, so it is copied. For the other output rows, it is combined with the previous rows.
 	for r := range s.KH {
 		lo, hi := max(0, s.PadH-r), min(k.oh, s.H+s.PadH-r)
 		if lo >= hi {

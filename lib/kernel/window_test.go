@@ -46,8 +46,9 @@ func (s WindowShape) each(f func(window int, elements []int)) {
 	}
 }
 
-// The four window kernels agree with their definitions. The bits of a window's sum are defined by adding the sums of
-// its columns. The first operand has only six different values and NaN, so ties are frequent.
+// The four window kernels agree with their definitions, and sums to the bit: a window's sum is the sum of the sums of
+// its columns, and addInOrder defines the adjoint. The operand whose maxima are taken has only six different values and
+// NaN, so ties are frequent.
 func TestWindowsOnRandomShapes(t *testing.T) {
 	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 12))

@@ -12,9 +12,9 @@ import (
 // golden is the digest of the results, which must be the same on every processor. If the digest changes, scores change.
 const golden = "1c3ef19863ce57a3"
 
-// Results have the same bits on every processor, at every vector width and on any number of cores. eachWidth does not
-// affect products, which always use the widest vectors of the machine. Therefore the command "make bits" repeats this
-// test with fewer vector instructions.
+// Results have the same bits on every processor, at every vector width and on any number of cores. The products of
+// package microkernel always use the widest vectors of the machine, whatever eachWidth sets. Therefore the command
+// "make bits" repeats this test with fewer vector instructions.
 func TestGolden(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	eachWidth(t, func(t *testing.T) {

@@ -110,7 +110,7 @@ func TestPivotedCholesky(t *testing.T) {
 	a, pivots := []float64{1, 0.5, 0, 1}, make([]int, 2)
 	rank, err := PivotedCholesky(2, a, 2, 1, pivots)
 	if rank != 0 || err != nil || !slices.Equal(a, make([]float64, 4)) || pivots[1] != 1 {
-		t.Errorf("rank %d, %v, left %v", rank, err, a)
+		t.Errorf("no pivot above the tolerance: rank %d, error %v, factor %v; want rank 0 and zeros", rank, err, a)
 	}
 	if _, err := PivotedCholesky(2, a, 2, math.NaN(), pivots); err == nil {
 		t.Errorf("a tolerance of NaN was accepted")

@@ -65,8 +65,8 @@ type product[T microkernel.Float] struct {
 	c           []T
 	stride      int
 	add         bool
-	// part reports whether the tile at (i, j) is wanted. The terms before first, in the sum for each of its elements, are
-	// known to be zero. A nil part means that all tiles and all terms are computed.
+	// part reports whether the tile at (i, j) is wanted. In the sums of the tile, the terms before first are known to be
+	// zero. A nil part means that all tiles and all terms are computed.
 	part func(i, j int) (first int, wanted bool)
 	// off is the table of the offsets of the terms in the packed right factor, if the terms of the two factors are in
 	// different orders.

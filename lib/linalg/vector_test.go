@@ -83,7 +83,7 @@ func TestVectorsCheckLengths(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s ran", name)
+					t.Errorf("%s with a short operand did not panic", name)
 				}
 			}()
 			f()

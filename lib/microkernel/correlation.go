@@ -22,7 +22,7 @@ type tap struct {
 type vectorTap struct {
 	masks  [Columns / 8][8]int32
 	offset int64
-	part   int64 // one bit per vector: set if some output pixel reads outside the image
+	part   int64 // one bit per vector: clear if all eight output pixels of the vector read inside the image
 	_      [2]int64
 }
 
@@ -84,11 +84,11 @@ type Correlation struct {
 
 // manyRows is the number of rows at and above which AVX2 is faster on copies of the shifted images. The cost of the
 // copies is then spread over many rows, whereas masked loads slow down the arithmetic for every row. With AVX-512,
-// masked loads do not slow it down.
+// masked loads take no extra time.
 const manyRows = 65
 
-// PrefersWindows reports whether this machine can compute a Correlation, which requires AVX2, and whether that is
-// faster than a Product on copies of the shifted images.
+// PrefersWindows reports whether this machine can compute a Correlation, which requires AVX2, and computes it faster
+// than a Product on copies of the shifted images.
 func PrefersWindows(rows, taps int) bool {
 	return wideWindows || hasWindows && (rows < manyRows || taps == 1)
 }

@@ -7,8 +7,8 @@ KERNEL(·kernel8x2x16, MASK, ZERO16, LOAD2, ROWS8x2, OUTS8x2)
 KERNEL(·kernel8x1x16, MASK, ZERO8, LOAD1, ROWS8x1, OUTS8x1)
 KERNEL(·kernel4x3x16, MASK, ZERO12, LOAD3, ROWS4x3, OUTS4x3)
 
-// The last vector of a row has R12 elements, and its mask is at R13. If it is the third vector, there is no register
-// left for the mask, so it is loaded in every term.
+// The last vector of a row has R12 elements, and its mask is at R13. If a row has three vectors, no register is left
+// for the mask, so the mask is loaded for every term.
 #define PART MOVQ last+56(FP), R12; MASKY(R13)
 #define MASKY4 PART; VMOVUPS (R13), Y14
 #define LOADY3M \

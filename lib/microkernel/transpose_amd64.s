@@ -56,8 +56,8 @@ done:
 	VZEROUPPER
 	RET
 
-// The same for AVX2: BX rows, at most eight, are transposed in blocks of eight columns. A part of a vector is written
-// four, two and one elements at a time.
+// transpose8 is for AVX2. It transposes BX rows, at most eight, in blocks of eight columns. If there are fewer than
+// eight rows, the elements of a column are written four, two and one at a time.
 
 #define LOADY(y) VMASKMOVPS (R9), Y15, y; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
 #define STOREY(y, x) \
