@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// settle waits until the answers of a program that was just written can be remembered.
+// settle waits until a program that was just written is old enough for its answers to be cached.
 func settle() { time.Sleep(1100 * time.Millisecond) }
 
-// TestAnswersAreRemembered: a stage program is asked again only if its answer may have changed.
+// TestAnswersAreRemembered checks that a stage program is asked again only if its answer may have changed.
 func TestAnswersAreRemembered(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -47,7 +47,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 	asked("the same again", 1, "--set", "two.random=true")
 	asked("everything is still known", 0)
 
-	toy("other") // as long as the first
+	toy("other") // the program keeps its size
 	asked("the program has changed", 4)
 
 	plugin := filepath.Join(t.TempDir(), "xla_cuda_plugin.so")
@@ -66,18 +66,18 @@ func TestAnswersAreRemembered(t *testing.T) {
 	}
 	at := bytes.Index(data, []byte(`"salt": 0.001`))
 	if at < 0 {
-		t.Fatalf("the memory lacks the answer about step two:\n%s", data)
+		t.Fatalf("the answers cache lacks the answer about step two:\n%s", data)
 	}
 	data[at+len(`"salt": 0.00`)] = '2'
 	if err := os.WriteFile(memory, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	asked("the memory is damaged", 4)
-	asked("the memory is whole again", 0)
+	asked("the answers cache is damaged", 4)
+	asked("the answers cache is repaired", 0)
 }
 
-// TestSourcesAreReadAgain: an answer that depends on the content of a file is not remembered, because the file may
-// change and still look the same.
+// TestSourcesAreReadAgain checks that an answer that depends on the content of a file is not cached, because the file
+// may change and keep its size and time.
 func TestSourcesAreReadAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -27,7 +27,7 @@ func TestCorruptBlob(t *testing.T) {
 	w.must("store", "check", "--deep", "--repair")
 	w.must("run", "chain.yaml", "--set", "three.salt=9")
 	if got := w.digests()["two.out"]; got != digest {
-		t.Errorf("made again as %s, was %s", got, digest)
+		t.Errorf("the next run made %s, want %s as before", got, digest)
 	}
 }
 
@@ -45,7 +45,7 @@ func TestLostBlob(t *testing.T) {
 	}
 	w.must("run", "chain.yaml")
 	if got := w.states()["two"]; got != "done" {
-		t.Errorf("the step that made it is %s", got)
+		t.Errorf("the step whose output was lost is %s, not done", got)
 	}
 	w.blob(digest)
 }
@@ -159,7 +159,7 @@ func TestStoreVariables(t *testing.T) {
 	other.must("run", "one.yaml")
 	w.must("run", "one.yaml")
 	if got := w.states()["s"]; got != "cached" {
-		t.Errorf("what the other directory made is %s here", got)
+		t.Errorf("the step that the other directory computed is %s, not cached", got)
 	}
 	other.env = append(other.env, "AWS_SECRET_ACCESS_KEY=wrong")
 	other.fails(4, []string{"hint: "}, "run", "one.yaml")

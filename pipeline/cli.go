@@ -116,7 +116,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Replace an input; an empty FROM removes it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Input  []string `help:"Replace an input, or remove it (no FROM). Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 
 	Copy string `kong:"-"` // if set, the file to read instead of Recipe
 }

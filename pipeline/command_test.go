@@ -11,7 +11,6 @@ import (
 	"vapo/lib/failure"
 )
 
-// script writes an executable file.
 func (w *workplace) script(name, text string) {
 	w.t.Helper()
 	w.write(name, text)
@@ -107,7 +106,7 @@ test "$(pwd)" = "$HOME"
 	w.fails(failure.Integrity, []string{"corrupt"}, "get", "table.table", "x")
 }
 
-// TestCommandFails checks the errors of commands that run.
+// TestCommandFails checks the errors of commands that start, but fail or leave no usable output.
 func TestCommandFails(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

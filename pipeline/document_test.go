@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestDocumentsForPrograms: every command with --json prints one document that has the fields that README.md shows.
+// TestDocumentsForPrograms checks that every command with --json prints one document with the fields that README.md
+// shows.
 func TestDocumentsForPrograms(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -67,7 +68,7 @@ func TestDocumentsForPrograms(t *testing.T) {
 }
 
 // fields returns the names of all fields in a document, as paths. The document must decode into v without unknown
-// fields, and end there.
+// fields, and nothing may follow it.
 func fields(t *testing.T, data []byte, v any) map[string]bool {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(data))

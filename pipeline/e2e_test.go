@@ -61,7 +61,7 @@ func TestReportIsWritten(t *testing.T) {
 	}
 	w.must("report", "--output", "again.html")
 	if again, err := os.ReadFile(filepath.Join(w.dir, "again.html")); err != nil || len(again) < len(html)*9/10 {
-		t.Errorf("report of the stored run: %d bytes against %d, %v", len(again), len(html), err)
+		t.Errorf("the report of the stored run has %d bytes, the first one %d; %v", len(again), len(html), err)
 	}
 }
 
@@ -237,8 +237,8 @@ func TestExecRunsOneStep(t *testing.T) {
 	w.wantStates("after exec", map[string]string{"one": "cached", "two": "cached", "three": "done"})
 }
 
-// TestTargets checks that a run can be limited to some steps and what they need, even if other steps of the recipe
-// cannot run here.
+// TestTargets checks that a run can be limited to some steps and what they need, even if the stage refuses the
+// parameters of another step.
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -274,7 +274,7 @@ func TestImportsAndRefs(t *testing.T) {
 	fromRef := w.digests()
 	w.must("run", "file.yaml")
 	if got := w.states()["s"]; got != "cached" {
-		t.Errorf("the same bytes by another way are %s, not cached", got)
+		t.Errorf("with the same bytes from a file as input, the step is %s, not cached", got)
 	}
 	if got := w.digests(); !maps.Equal(got, fromRef) {
 		t.Errorf("digests differ: %v %v", got, fromRef)

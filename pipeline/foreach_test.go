@@ -35,7 +35,7 @@ tail -n +2 lengths/index.tsv | while IFS='	' read -r file steps salt; do
 done
 `
 
-// item returns a step of status --json or plan --json.
+// item returns the state and reason of a step in a document of status --json or plan --json.
 func (w *workplace) item(document, step string) (state, reason string) {
 	w.t.Helper()
 	var d struct {
@@ -53,8 +53,8 @@ func (w *workplace) item(document, step string) (state, reason string) {
 	return "", ""
 }
 
-// TestForeach runs a step for each combination of two parameters and another one for each of its instances, and
-// collects their outputs.
+// TestForeach runs one step for each combination of two parameters and a second step for each instance of the first,
+// and collects the outputs of both.
 func TestForeach(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -103,7 +103,7 @@ steps=2,salt=1e-3
 	for output, digest := range digests {
 		if strings.HasPrefix(output, "again[") && strings.HasSuffix(output, ".out") {
 			if twin, ok := seen[digest]; ok {
-				t.Errorf("%s and %s have the same input", output, twin)
+				t.Errorf("%s and %s have the same digest", output, twin)
 			}
 			seen[digest] = output
 		}
@@ -111,13 +111,13 @@ steps=2,salt=1e-3
 	if len(seen) != 4 {
 		t.Errorf("instances: %v", seen)
 	}
-	// An instance is the same step as one that is written out.
+	// An instance has the same key as a step that is written out.
 	w.write("one.yaml", "name: one\nsteps:\n  data: {stage: toy}\n"+
 		"  chain: {stage: toy, inputs: {data: data.out}, params: {steps: 10, salt: 0.001}}\n")
 	w.must("run", "one.yaml")
 	w.wantStates("written out", map[string]string{"data": "cached", "chain": "cached"})
 	if got := w.must("get", "chain.out"); got != w.must("get", digests["chain[steps=10,salt=1e-3].out"]) {
-		t.Errorf("the instance has another output than %s", got)
+		t.Errorf("the step that is written out has another output than the instance: %s", got)
 	}
 
 	w.must("run", "sweep.yaml")
@@ -149,8 +149,8 @@ steps=2,salt=1e-3
 	}
 }
 
-// TestWhen checks that a step whose condition does not hold is skipped with those that need it, and that the run
-// succeeds.
+// TestWhen checks that a step whose condition does not hold is skipped together with the steps that need it, and that
+// the run succeeds.
 func TestWhen(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -177,9 +177,9 @@ steps:
 	w.wantStates("with two steps", map[string]string{"a": "done", "b": "done", "c": "done", "d": "cached"})
 	w.must("run", "r.yaml", "--set", "d.steps=4")
 	w.wantStates("without d", map[string]string{"a": "cached", "b": "skipped", "c": "skipped", "d": "skipped"})
-	w.must("run", "r.yaml", "d") // it needs the score of a
+	w.must("run", "r.yaml", "d") // d needs the score of a
 	w.wantStates("target d", map[string]string{"a": "cached", "d": "cached"})
-	// A default of a step that a target leaves out is known too.
+	// A condition may compare default parameters of a step that is not among the targets.
 	w.write("r.yaml", "name: r\nsteps:\n  a: {stage: toy}\n"+
 		"  b: {stage: toy, when: a.steps == 3 and a.backend == 'slow'}\n")
 	w.must("run", "r.yaml", "b")

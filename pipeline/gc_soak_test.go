@@ -31,7 +31,7 @@ var hasty = sync.OnceValues(func() (dir string, err error) {
 
 // TestCollectBesideRunners lets runners in several directories use one store while collections delete everything that
 // is older than a few seconds and that no run and no ref needs. The runners import old and new files, find old and new
-// results, and name and use artifacts. Every run succeeds, and its results can be read afterwards.
+// results, and name and use artifacts. Every run must succeed, and its results must be readable afterwards.
 func TestCollectBesideRunners(t *testing.T) {
 	t.Parallel()
 	bin, err := hasty()
@@ -45,7 +45,7 @@ func TestCollectBesideRunners(t *testing.T) {
 			t.Parallel()
 			const (
 				runners = 3
-				variety = 12 // number of different first steps
+				variety = 12 // number of different files and of different parameters for the first step
 				grace   = 6 * time.Second
 			)
 			environ := env(t).Environ()

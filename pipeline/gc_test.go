@@ -18,7 +18,7 @@ func (w *workplace) gc(args ...string) (out gcReport) {
 	return out
 }
 
-// freedOf returns the number of objects of a kind.
+// freedOf returns the number of objects of a kind that a collection freed.
 func freedOf(r gcReport, kind string) int {
 	for _, u := range r.Freed {
 		if u.Kind == kind {
@@ -28,7 +28,7 @@ func freedOf(r gcReport, kind string) int {
 	return 0
 }
 
-// TestGC: runs are dropped according to the flags. Everything that kept runs and refs need remains and is still cached.
+// TestGC checks that runs are dropped according to the flags, and that everything that kept runs and refs need remains.
 func TestGC(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -76,7 +76,7 @@ func TestGC(t *testing.T) {
 	w.fails(2, []string{"30d or 12h"}, "store", "gc", "--keep-within=soon")
 }
 
-// TestRm: rm removes a run or a ref, and gc then frees what only that run or ref needed.
+// TestRm checks that rm removes a run or a ref, and that gc then frees what only that run or ref needed.
 func TestRm(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -103,7 +103,7 @@ func TestRm(t *testing.T) {
 		t.Errorf("after rm of the run: %+v", m)
 	}
 	if r := w.gc("--delete"); len(r.Freed) != 0 {
-		t.Errorf("while the ref is there: %+v", r)
+		t.Errorf("gc while the ref exists: %+v", r)
 	}
 	w.must("rm", "ref:best")
 	if m := measured(); m.Unreferenced == 0 || m.Stages[0].Objects != 1 {
@@ -111,7 +111,7 @@ func TestRm(t *testing.T) {
 	}
 	w.must("store", "du")
 	if r := w.gc("--delete"); freedOf(r, "actions") != 1 {
-		t.Errorf("after rm of the ref: %+v", r)
+		t.Errorf("gc after rm of the ref: %+v", r)
 	}
 	w.fails(3, []string{"no ref best"}, "rm", "ref:best")
 	w.fails(3, []string{"no run"}, "rm", id)

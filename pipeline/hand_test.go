@@ -22,8 +22,8 @@ func (w *workplace) hand(program string, args ...string) result {
 	return result{failure.Class(cmd.ProcessState.ExitCode()), stdout.String(), stderr.String()}
 }
 
-// TestStageByHand: a stage without VAPO_STORE finds the store of the working directory, whether or not a gateway serves
-// it.
+// TestStageByHand checks that a stage without VAPO_STORE finds the store of the working directory, whether or not a
+// gateway serves it.
 func TestStageByHand(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -28,7 +28,7 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
-	if code, ran := server.RunChild(); ran { // a gateway needs no programs
+	if code, ran := server.RunChild(); ran { // this process was a gateway, which needs none of the programs built below
 		os.Exit(code)
 	}
 	os.Exit(func() int {
@@ -286,7 +286,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 			return
 		}
 	}
-	t.Fatalf("timeout: %s", what)
+	t.Fatalf("timeout while waiting until: %s", what)
 }
 
 func kill(t *testing.T, pid int, sig syscall.Signal) {
@@ -300,7 +300,6 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 	}
 }
 
-// read returns the content of a file.
 func read(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -95,7 +95,7 @@ func TestKillNine(t *testing.T) {
 				t.Errorf("round %d: left behind: %v", round, left)
 			}
 		}
-		eventually(t, "the gateway goes with its last user", func() bool { return len(w.processes("pipeline")) == 0 })
+		eventually(t, "the gateway ends after its last user", func() bool { return len(w.processes("pipeline")) == 0 })
 	}
 	t.Logf("runs that ended well even though a process was killed: %v", survived)
 }
@@ -196,13 +196,13 @@ func TestInterruptedStatus(t *testing.T) {
 	}
 	kill(t, cmd.Process.Pid, syscall.SIGKILL)
 	_ = cmd.Wait()
-	eventually(t, "the stage leaves", func() bool { return len(w.processes("toy")) == 0 })
+	eventually(t, "the stage ends", func() bool { return len(w.processes("toy")) == 0 })
 	if got := w.must("status"); !strings.Contains(got, "run ") || !strings.Contains(got, interrupted) {
 		t.Errorf("status of a killed run:\n%s", got)
 	}
 }
 
-// TestTwoRunnersAtOnce starts several runners that share a directory, a gateway and all actions.
+// TestTwoRunnersAtOnce starts three runners that share a directory, a gateway and all actions. All must succeed.
 func TestTwoRunnersAtOnce(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)

@@ -52,7 +52,7 @@ func TestEqualRunsShareWork(t *testing.T) {
 			results := make(chan result, runs)
 			for i := range runs {
 				w := places[i%directories]
-				if i < directories { // writing it again would empty it under a run that reads it
+				if i < directories { // writing the file again would truncate it while another run reads it
 					w.write("slow.yaml", slow)
 				}
 				go func() { results <- w.run("run", "slow.yaml") }()
@@ -100,7 +100,7 @@ func TestNoWait(t *testing.T) {
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the status of the second run", func() bool {
+	eventually(t, "the status says whom the second run waits for", func() bool {
 		out := w.must("status")
 		return strings.Contains(out, "waiting") && strings.Contains(out, " for ") && strings.Contains(out, "(process ")
 	})
@@ -112,7 +112,7 @@ func TestNoWait(t *testing.T) {
 }
 
 // TestFrozenRunner freezes a runner and its stage, as a laptop that sleeps does. Another run must take over. When the
-// first one wakes up, it must stop its stage, save nothing more and use the other's result.
+// first one wakes up, it must stop its stage, save nothing more and use the result of the other run.
 func TestFrozenRunner(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)

@@ -12,8 +12,8 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Every mistake in a recipe is found before any step runs. The error is one line with the position of the mistake,
-// followed by a hint.
+// TestRecipeMistakes checks that every mistake in a recipe is found before any step runs. The error is one line with
+// the position of the mistake, in most cases followed by a hint.
 func TestRecipeMistakes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -76,7 +76,7 @@ func TestRecipeMistakes(t *testing.T) {
 			"  c: {stage: toy, inputs: {data: b.out}}\n", nil, 2,
 			"r.yaml:4:34: steps form a cycle: a → b → c → a\n" +
 				"hint: a step can only use outputs of steps that do not depend on it\n"},
-		{"step of its own", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: a.out}}\n", nil, 2,
+		{"step that needs itself", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: a.out}}\n", nil, 2,
 			"r.yaml:3:34: steps form a cycle: a → a\nhint: a step can only use outputs of steps that do not depend on it\n"},
 		{"--set of an unknown step", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "b.steps=1"}, 2,
 			"--set b.steps=1: the recipe has no step b\nhint: did you mean a?\n"},
@@ -137,7 +137,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// The runner must start within milliseconds, and must work on machines on which no engine can be installed.
+// TestRunnerLinksNoNumerics checks what the runner links. It must start within milliseconds, and must work on machines
+// on which no engine can be installed.
 func TestRunnerLinksNoNumerics(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
@@ -290,5 +291,5 @@ func TestKilledWhileDescribing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "victim"), []byte("#!/bin/sh\nkill -KILL $$\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.fails(128+9, []string{"killed by signal 9", "if it was not killed"}, "plan", "r.yaml", "--bin", ".")
+	w.fails(128+9, []string{"killed by signal 9", "if nobody killed it"}, "plan", "r.yaml", "--bin", ".")
 }

@@ -16,7 +16,7 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// photos writes n images of random size to each folder in the workplace.
+// photos writes n images of various sizes to each folder in the workplace.
 func (w *workplace) photos(n int, folders ...string) {
 	w.t.Helper()
 	for f, folder := range folders {
@@ -43,8 +43,8 @@ func (w *workplace) photos(n int, folders ...string) {
 	}
 }
 
-// TestNew writes recipes for images, for images of two classes, for two tables and for a mixture. All but the last are
-// run and must give a score.
+// TestNew writes recipes for images, for images of two classes, for two tables and for a mixture. It plans the recipe
+// for the mixture and runs the others, which must give a score.
 func TestNew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains networks")
@@ -117,7 +117,7 @@ func TestPrices(t *testing.T) {
 			t.Errorf("the prices are %+v", *p)
 		}
 	}
-	// If other programs slowed down the short run, all of the long run's time counts as that of its steps.
+	// If other programs slowed down the short run, all of the long run's time counts as time of its training steps.
 	if p, err := d.prices(took(2), took(1)); err != nil || math.Abs(p.perStep-0.1) > 1e-9 {
 		t.Errorf("a longer run that took less time: %+v, %v", p, err)
 	}
@@ -144,9 +144,9 @@ func TestChoose(t *testing.T) {
 		}
 	}
 	if _, err := p.choose(20 * time.Second); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("a budget for less than 100 steps: %v", err)
+		t.Errorf("a budget for fewer than 100 steps: %v", err)
 	}
-	// The templates have everything that is replaced in them.
+	// Every template must have the parameters that draft.write sets.
 	for name, text := range map[string]string{"images": imagesRecipe, "table": tableRecipe, "mixture": mixtureRecipe} {
 		d := draft{text: text}
 		for _, param := range []string{"potential.steps", "potential.ema-half-life", "samples.n"} {

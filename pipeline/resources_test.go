@@ -39,7 +39,7 @@ steps:
 	}
 	logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
 	if err != nil || len(logs) != 1 || !strings.Contains(read(t, logs[0]), `"threads":1`) {
-		t.Errorf("step one has other threads: %v, %v", logs, err)
+		t.Errorf("the stage of step one does not report one thread: %v, %v", logs, err)
 	}
 	w.write("r.yaml", strings.ReplaceAll(recipe, "resources: {cores: 1000000}", "resources: {gpus: 9}"))
 	w.must("run", "r.yaml")

@@ -65,7 +65,7 @@ func TestRetriesOutliveAFault(t *testing.T) {
 	}
 }
 
-// TestWhatIsTriedAgain checks that only failures that can pass are tried again.
+// TestWhatIsTriedAgain checks that steps are tried again only after temporary failures.
 func TestWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -10,7 +10,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// TestLatestRuns: the latest runs are found, however long ago they were.
+// TestLatestRuns checks that the latest runs are found, however long ago they were.
 func TestLatestRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

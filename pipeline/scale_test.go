@@ -136,7 +136,8 @@ func timed(t *testing.T, w *workplace, args ...string) (took time.Duration, memo
 	return took, memory
 }
 
-// fill adds n actions with ten outputs each, their blobs, and n runs like the latest one, all a day older than it.
+// fill adds n actions with ten outputs each, the blobs of these outputs, and n copies of the latest run. The copies are
+// at least a day older.
 func fill(t *testing.T, w *workplace, n int) {
 	vars := map[string]string{}
 	for _, kv := range w.env {

@@ -61,9 +61,9 @@ func TestSeries(t *testing.T) {
 		}
 	}
 	if got := w.digests(); got["one.out"] != want["one.out"] || got["one.log"] != want["one.log"] {
-		t.Errorf("digests %v, of a run from the start %v", got, want)
+		t.Errorf("digests %v, want those of a run from the start: %v", got, want)
 	}
-	// A fresh run confirms this, since it does not continue from any earlier result.
+	// A fresh run does not continue from any earlier result.
 	if got := resumed("40", "--fresh"); got != "0" {
 		t.Errorf("a fresh run continued from %s", got)
 	}
@@ -73,12 +73,12 @@ func TestSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := resumed("50"); got != "25" {
-		t.Errorf("continued from %s, want 25, since what 40 steps made is gone", got)
+		t.Errorf("continued from %s, want 25, since an output of 40 steps is missing", got)
 	}
 	// If the outputs of the longest run are damaged, the new run warns and continues from the next shorter run.
 	w.damage(w.digests()["one.log"])
 	if got := resumed("55"); got != "25" {
-		t.Errorf("continued from %s, want 25, since what 50 steps made is damaged", got)
+		t.Errorf("continued from %s, want 25, since an output of 50 steps is damaged", got)
 	}
 	if out := w.must("status"); !strings.Contains(out, "step one could not continue after 50 steps of action") ||
 		!strings.Contains(out, "corrupt") {
@@ -95,6 +95,6 @@ func TestSeries(t *testing.T) {
 		}
 	}
 	if got := resumed("60"); got != "0" {
-		t.Errorf("continued from %s by a damaged index", got)
+		t.Errorf("continued from %s, although the index of the series is damaged", got)
 	}
 }

@@ -27,8 +27,8 @@ type slurmCluster struct {
 	daemons map[string]*exec.Cmd
 }
 
-// slurmConfig configures the cluster. Dead nodes are noticed after seconds instead of minutes, and jobs that were
-// requeued start again as soon. Time limits are checked every half minute, which cannot be changed.
+// slurmConfig configures the cluster. Dead nodes are noticed, and requeued jobs start again, after seconds instead of
+// minutes. Slurm checks time limits every half minute, which cannot be changed.
 const slurmConfig = `ClusterName=test
 SlurmctldHost=%[1]s(127.0.0.1)
 SlurmctldPort=%[3]d
@@ -75,7 +75,7 @@ func startSlurm(t testing.TB) *slurmCluster {
 		t.Fatal(err)
 	}
 	host, _, _ = strings.Cut(host, ".")
-	// Not t.TempDir, whose path may be too long for a socket.
+	// The path of t.TempDir may be too long for a socket.
 	dir, err := os.MkdirTemp("", "slurm-")
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func (c *slurmCluster) Run(args ...string) string {
 // StartController starts slurmctld.
 func (c *slurmCluster) StartController() { c.start("slurmctld", "slurmctld", "-D") }
 
-// StopController stops slurmctld as for a restart, so that it saves its state first. The jobs run on.
+// StopController stops slurmctld as for a restart, so that it saves its state first. Jobs keep running.
 func (c *slurmCluster) StopController() {
 	cmd := c.daemons["slurmctld"]
 	delete(c.daemons, "slurmctld")

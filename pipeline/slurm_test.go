@@ -39,8 +39,8 @@ func TestSlurm(t *testing.T) {
 	}
 }
 
-// TestExecutorMistakes checks what is refused without asking Slurm, and that a job which fails before its run begins
-// says so in its file.
+// TestExecutorMistakes checks what is refused without asking Slurm, and that a job that fails before its run begins
+// records the failure in its file.
 func TestExecutorMistakes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -106,7 +106,7 @@ func (w *cluster) calls(name string) int {
 	return strings.Count(string(data), name+"\n")
 }
 
-// onSlurm are the arguments of a run on the cluster.
+// onSlurmArgs returns the arguments of a run on the cluster.
 func onSlurmArgs(more ...string) []string {
 	return append([]string{"run", "slow.yaml", "--executor", "slurm"}, more...)
 }
@@ -146,7 +146,7 @@ func (w *cluster) finish(cmd *exec.Cmd, stderr *bytes.Buffer) {
 	}
 }
 
-// job returns the field of the status of a step that says which job ran it and where.
+// job returns the part of a step's status that says which job ran the step, and on which node.
 func (w *cluster) job(step string) string {
 	w.t.Helper()
 	found := regexp.MustCompile(`(?m)^` + step + ` .*(job \d+ on n[12].*)$`).FindStringSubmatch(w.must("status"))
@@ -179,7 +179,7 @@ func testSlurmSame(t *testing.T, w *cluster) {
 	}
 	w.finish(cmd, stderr)
 	if _, err := os.Stat(secrets[0]); !os.IsNotExist(err) {
-		t.Errorf("the credentials stay: %v", err)
+		t.Errorf("the credentials are still there: %v", err)
 	}
 	w.wantStates("first", map[string]string{"one": "done", "two": "done", "three": "done"})
 	w.job("three")
@@ -191,7 +191,7 @@ func testSlurmSame(t *testing.T, w *cluster) {
 	w.wantStates("second", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 }
 
-// testSlurmTwoAtOnce checks that commands share their jobs: two in one directory, and one in another.
+// testSlurmTwoAtOnce checks that equal runs share their jobs: two runs in one directory, and one in another.
 func testSlurmTwoAtOnce(t *testing.T, w *cluster) {
 	first, stderr := w.begin("--set", "one.delay=0.1")
 	elsewhere := *w
@@ -216,7 +216,7 @@ func testSlurmFailure(t *testing.T, w *cluster) {
 	w.must("run", "bad.yaml", "--executor", "slurm", "--set", "two.delay=0")
 	w.wantStates("repaired", map[string]string{"one": "cached", "two": "done", "three": "done", "free": "cached"})
 
-	// A job that never starts its step.
+	// The job ends before it starts its step.
 	w.write("site", "#SBATCH --partition=main\nexit 3\n")
 	w.write("other.yaml", "name: other\nsteps:\n  s: {stage: toy, params: {steps: 99}}\n")
 	w.fails(failure.Bug, []string{"ended as failed and recorded no result", "s.out"}, "run", "other.yaml", "--executor",
@@ -261,7 +261,7 @@ func testSlurmDetach(t *testing.T, w *cluster) {
 		t.Errorf("%d jobs, want 3", n)
 	}
 	if left, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env")); len(left) > 0 {
-		t.Errorf("the credentials stay: %v", left)
+		t.Errorf("the credentials are still there: %v", left)
 	}
 }
 
@@ -350,8 +350,8 @@ func testSlurmDeadNode(t *testing.T, w *cluster) {
 	})
 }
 
-// testSlurmTimeLimit gives jobs less time than the first step needs. It saves its state ahead of the limit, and its job
-// starts again.
+// testSlurmTimeLimit gives jobs less time than the first step needs. The step saves its state before the limit, and its
+// job starts again.
 func testSlurmTimeLimit(t *testing.T, w *cluster) {
 	w.write("site", "#!/bin/sh\n#SBATCH --time=2\n")
 	cmd, stderr := w.begin("--slurm", "site", "--set", "one.delay=2")
@@ -364,7 +364,7 @@ func testSlurmTimeLimit(t *testing.T, w *cluster) {
 	}
 }
 
-// testSlurmResources checks what Slurm is told about a step, and that the step's own timeout ends it.
+// testSlurmResources checks the resources that a job requests, and that the step's own timeout ends the step.
 func testSlurmResources(t *testing.T, w *cluster) {
 	w.write("r.yaml", "name: r\nsteps:\n  s: {stage: toy, timeout: 3s, resources: {cores: 2, memory: 100MiB}, "+
 		"params: {steps: 100, delay: 0.2}}\n")

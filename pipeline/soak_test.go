@@ -16,7 +16,8 @@ import (
 )
 
 // TestManyRunners lets 16 runners in their own directories race for the same steps, in rounds with new steps, in the
-// embedded store and on MinIO. All must succeed and agree, and together do hardly more work than one runner would.
+// embedded store and on MinIO. All must succeed and agree, and together they may start at most a tenth more stages than
+// there are steps.
 func TestManyRunners(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]func(testing.TB) embedded.Env{
@@ -114,7 +115,7 @@ func TestRetraining(t *testing.T) {
 		t.Errorf("the store grows: %v", sizes)
 	}
 	if n := strings.Count(w.must("ls", "actions"), "toy/1"); n != 3*5 {
-		t.Errorf("%d actions are left of 5 kept runs of 3 steps", n)
+		t.Errorf("the store has %d actions, want those of 5 kept runs of 3 steps", n)
 	}
 	out := w.must("store", "check", "--deep")
 	if !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {

@@ -153,7 +153,7 @@ func call(ctx context.Context, path string, args ...string) ([]byte, error) {
 		return nil, context.Cause(ctx)
 	}
 	if code, bySignal, _ := child.ExitCode(err); bySignal {
-		return nil, failure.New(failure.Class(code), "if it was not killed on purpose, memory ran out (see dmesg)",
+		return nil, failure.New(failure.Class(code), "if nobody killed it, memory probably ran out (see dmesg)",
 			"killed by signal %d while describing itself", code-128)
 	}
 	if err != nil && stderr.Len() > 0 {
