@@ -27,9 +27,10 @@ type baseline struct {
 	set  *imageSet
 }
 
-// baselines returns a per-pixel Gaussian, a subset of the test images with as many images as there are samples, and all
-// test images. The subset shows the distance that a perfect sampler would reach. All test images show how far this
-// distance falls when more images reduce the bias of the estimate. test may be nil.
+// baselines returns a per-pixel Gaussian, a subset of the test images with as many images as there are samples (if
+// there are more test images than samples), and all test images. The subset shows the distance that a perfect sampler
+// would reach. All test images show how far this distance falls when more images reduce the bias of the estimate. test
+// may be nil.
 func baselines(p *params, samples, reference, test *imageSet) (list []baseline) {
 	if !p.Baselines {
 		return nil

@@ -45,7 +45,7 @@ type measures struct {
 	Tap    int            `help:"Inception's layer: 64, 192, 768, 1280 or 2048 channels, or 1008 logits." default:"2048"`
 	Resize feature.Resize `help:"Resize convention: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 
-	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Metrics string `help:"all, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
 }
 
 // selection validates the parameters and returns the selected metrics.
@@ -63,7 +63,7 @@ func (m measures) open(path, digest string, metrics metricSelection, be backend.
 	return feature.Open(be, path, digest, o)
 }
 
-// opener opens the engine on its first call. Scoring points without outliers needs no engine.
+// opener opens the engine on its first call, so that scores that need no engine do not open one.
 type opener func() (backend.Backend, error)
 
 const (
@@ -159,7 +159,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-const sameKind = "all sets must be of the same kind and shape"
+const sameKind = "give sets of the same kind (images or points) and of the same shape"
 
 // readInput opens an input of the stage. It returns an imageSet or points; the other is nil.
 func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *dataset.Points, error) {
@@ -191,7 +191,7 @@ func scorePointInputs(
 		return nil, err
 	}
 	plain := *reference
-	plain.Labels = nil // samples have no labels, and the two pictures should look alike
+	plain.Labels = nil // unlabelled samples are drawn in one colour, and the two pictures should look alike
 	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
 }
 
@@ -235,7 +235,7 @@ func scoreImageInputs(
 			return nil, err
 		}
 		if tuning := job.Digest(stage.Tuning.Name); tuning != "" {
-			extractor.Backend += " " + tuning // features computed with other kernels differ in the last bits
+			extractor.Backend += " " + tuning // enters the cache keys: a tuning changes the last bits of features
 		}
 		job.Set("block", extractor.Network.Block)
 		scorer.use(extractor)
@@ -248,7 +248,7 @@ func scoreImageInputs(
 	}
 	scorer.score.Baselines = map[string]float64{}
 	var cache stage.Parts
-	if !job.Tunes() { // the tune command must compile the feature network's programs
+	if !job.Tunes() { // the tune command must run the feature network, even if all features are cached
 		if cache, err = job.Parts(ctx); err != nil {
 			return nil, err
 		}

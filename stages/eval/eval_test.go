@@ -88,7 +88,7 @@ func writeNetwork(t testing.TB, dir string, features int) string {
 	return writeFile(t, filepath.Join(dir, "network.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// eval runs the program. It returns the exit code, standard output and standard error.
+// eval runs the stage in this process. It returns the exit code, standard output and standard error.
 func eval(t testing.TB, args ...string) (failure.Class, string, string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -206,10 +206,10 @@ func TestImages(t *testing.T) {
 	gaussian, floor, all := s.Baselines[baseGaussian], s.Baselines[baseTest], s.Baselines[baseAllTest]
 	// Samples from the distribution of the data score like test images, and far better than noise with the same marginals.
 	if !(s.Value > 0 && s.Value < gaussian/4 && s.Value < 4*floor && all < gaussian/4) {
-		t.Errorf("value %g, Gaussian %g, test %g, all of test %g", s.Value, gaussian, floor, all)
+		t.Errorf("score %g, Gaussian %g, 90 test images %g, all test images %g", s.Value, gaussian, floor, all)
 	}
 	if math.Abs(s.MeanTerm+s.CovTerm-s.Value) > 1e-9*s.Value {
-		t.Errorf("terms %g and %g of %g", s.MeanTerm, s.CovTerm, s.Value)
+		t.Errorf("the terms %g and %g do not add up to the distance %g", s.MeanTerm, s.CovTerm, s.Value)
 	}
 	for _, want := range []string{
 		"90 samples against the 400 images of discs train", "classifier-1x16x16-features16 sha256:", "per-pixel Gaussian",
@@ -323,10 +323,10 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("exit %d, %s; want %d with %q", code, stderr, tc.code, tc.want)
 			}
 			if stdout != "" {
-				t.Errorf("a manifest of a failure: %s", stdout)
+				t.Errorf("the failed run printed to standard output: %s", stdout)
 			}
 			if _, err := os.Stat(filepath.Join(out, "manifest.json")); err == nil {
-				t.Error("a manifest of a failure was left behind")
+				t.Error("the failed run left a manifest")
 			}
 		})
 	}
@@ -347,7 +347,8 @@ func TestWindowsSpreadEvenly(t *testing.T) {
 		for k, want := range tc.starts {
 			w := window(x, 1, tc.n, k, tc.pairs)
 			if len(w) != tc.n || w[0] != want {
-				t.Errorf("window %d of %d of %d starts at %g with %d, want %g", k, tc.pairs, tc.n, w[0], len(w), want)
+				t.Errorf("window %d of %d starts at row %g and has %d rows, want row %g and %d rows", k, tc.pairs, w[0], len(w),
+					want, tc.n)
 			}
 		}
 	}

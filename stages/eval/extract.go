@@ -15,7 +15,7 @@ import (
 // extractCmd computes and caches the Inception features of a set, or of one worker's part of the set, so that later
 // scores need not compute them.
 type extractCmd struct {
-	Images  string `arg:"" help:"A folder or zip file of images, an .npz, or a data set (a file, ref:name or sha256:…)."`
+	Images  string `arg:"" help:"A folder or archive of images, an .npz, or a data set (a file, ref:name or sha256:…)."`
 	Weights string `help:"Inception's weights: a file, ref:name or sha256:…" placeholder:"REF" required:""`
 
 	Measures measures `embed:""`

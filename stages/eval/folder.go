@@ -84,9 +84,9 @@ func (f files) Image(i int) (feature.Image, error) {
 // loadFolders reads the images of all sets that are folders or archives into memory. The images of one set must have
 // the same size. The images read become RGB if any image of any set has colour, and grey otherwise.
 //
-// Note: images of different sizes are deliberately not resized here. The choice of the filter changes the distance by
-// several points, so users must resize the images themselves and report the filter. Only Inception resizes images,
-// because its conventions define the filter.
+// loadFolders deliberately does not resize images. The choice of the filter changes the distance by several points, so
+// users must resize the images themselves and report the filter. Only Inception resizes images, because its conventions
+// define the filter.
 func loadFolders(ctx context.Context, sets ...*imageSet) error {
 	decoded := make([][]feature.Image, len(sets))
 	channels := 1
@@ -129,7 +129,7 @@ func (f files) decode(ctx context.Context) ([]feature.Image, error) {
 			return nil, failed[i]
 		}
 		if im.W != list[0].W || im.H != list[0].H {
-			return nil, failure.New(failure.Input, "all images of a folder must have one size",
+			return nil, failure.New(failure.Input, "resize all images of the folder to the same size",
 				"image %s has %dx%d pixels, %s has %dx%d", f.File(i), im.W, im.H, f.File(0), list[0].W, list[0].H)
 		}
 	}

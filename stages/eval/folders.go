@@ -20,7 +20,7 @@ import (
 // foldersCmd scores two folders or archives of images and needs no store. It prints one JSON line to standard output
 // and a table to standard error.
 type foldersCmd struct {
-	A string `arg:"" help:"A folder or zip file of images, an .npz, samples or features (a file, ref:name, sha256:…)."`
+	A string `arg:"" help:"A folder or archive of images, an .npz, samples or features (a file, ref:name, sha256:…)."`
 	B string `arg:"" help:"The reference for A, in any of the same forms."`
 
 	Features string `help:"A classifier's checkpoint. Without it and --weights, pixels are compared." placeholder:"REF"`

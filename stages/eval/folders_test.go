@@ -99,7 +99,7 @@ func TestFolders(t *testing.T) {
 			t.Errorf("noise scores %g, images %g", an.Value, ab.Value)
 		}
 		if (ab.Network == "") != (features == "") {
-			t.Errorf("features %q", ab.Network)
+			t.Errorf("with --features %q, the score names the features %q", features, ab.Network)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func TestFolderRefusals(t *testing.T) {
 	}
 }
 
-// A single coloured image makes both sets RGB. Images are sorted by file name across formats.
+// A single coloured image makes both sets RGB. Images are sorted by file name.
 func TestFolderColours(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -326,7 +326,7 @@ func TestFoldersOfAnything(t *testing.T) {
 	}
 	s := folderScores(t, all, packed.Name())
 	if !slices.Equal(s.N, []int{7, 7}) || s.Value > 1e-9 {
-		t.Errorf("%v images, the same ones, score %g", s.N, s.Value)
+		t.Errorf("%v images, want 7 and 7; equal sets score %g, want 0", s.N, s.Value)
 	}
 	warnings := strings.Join(s.Warnings, "\n")
 	for _, want := range []string{
@@ -379,7 +379,7 @@ func TestFoldersInception(t *testing.T) {
 	}
 	a, b := filepath.Join(tmp, "a"), filepath.Join(tmp, "b")
 	s := folderScores(t, a, b, "--weights", weights, "--tap", "64")
-	const want = 0.13762086883614888 // printed by: fid.py FOLDER 128 64
+	const want = 0.13762086883614888 // printed by: fid.py DIRECTORY 128 64
 	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" ||
 		len(s.Weights) != 64 {
 		t.Errorf("got %+v, want an FID of %v", s, want)

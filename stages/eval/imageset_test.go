@@ -207,7 +207,7 @@ func TestForms(t *testing.T) {
 }
 
 // Inception's features are cached in a directory or the store. Scoring again, or scoring a larger set, computes only
-// new features and gives the same distance.
+// new features, and the distance is the same with and without cached features.
 func TestFeaturesAreCached(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	dir := t.TempDir()
@@ -300,7 +300,7 @@ func TestFeaturesAreCached(t *testing.T) {
 		}
 		code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64")
 		if code != failure.Usage || !strings.Contains(stderr, "--cache") {
-			t.Errorf("no place for features: exit %d, %s", code, stderr)
+			t.Errorf("without --cache and VAPO_STORE: exit %d, %s", code, stderr)
 		}
 	})
 	t.Run("store", func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestFeaturesAreCached(t *testing.T) {
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 0 {
 			t.Errorf("with an empty store: FID %v with %d images cached", *s.FID, cached)
 		}
-		// A damaged cached part is recomputed and replaced.
+		// A damaged cached shard is recomputed and replaced.
 		damaged := 0
 		for info, err := range store.Objects().List(t.Context(), "parts/") {
 			if err != nil {
@@ -327,10 +327,10 @@ func TestFeaturesAreCached(t *testing.T) {
 			t.Fatalf("the store has %d shards, expected 3", damaged)
 		}
 		if s, cached := run(a, b); *s.FID != *want.FID || cached == 0 || cached == 270 {
-			t.Errorf("with a damaged part: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("with a damaged shard: FID %v with %d images cached", *s.FID, cached)
 		}
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 270 {
-			t.Errorf("after it was replaced: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("after the damaged shard was replaced: FID %v with %d images cached", *s.FID, cached)
 		}
 	})
 	t.Run("stage", func(t *testing.T) {
@@ -345,7 +345,7 @@ func TestFeaturesAreCached(t *testing.T) {
 		}
 		s := readScore(t, out)
 		if s.Value != *want.FID || s.Tap != 64 || s.Resize != "pytorch-fid" || s.Weights != want.Weights {
-			t.Errorf("the stage has %+v, folders %v", s, *want.FID)
+			t.Errorf("the score of the stage is %+v, the FID of folders is %v", s, *want.FID)
 		}
 	})
 }
@@ -374,7 +374,7 @@ func TestArchives(t *testing.T) {
 	fits, other := batch("fits.npz", 8), batch("other.npz", 5)
 	for _, c := range []struct {
 		args   []string
-		images bool // whether the images of the batch are used
+		images bool // whether the images of the batch are used, rather than its moments
 	}{
 		{[]string{samples, fits, "--features=" + network}, false},
 		{[]string{samples, other, "--features=" + network}, true},
@@ -390,7 +390,7 @@ func TestArchives(t *testing.T) {
 			continue
 		}
 		if used := s.N[1] == set.N; used != c.images {
-			t.Errorf("%v: %v images, expected them to be used: %v", c.args, s.N, c.images)
+			t.Errorf("%v: n is %v; the images of the reference are used: %v, want %v", c.args, s.N, used, c.images)
 		}
 		if c.images && !(s.Value < 1e-6) {
 			t.Errorf("%v: the distance of the images from themselves is %v", c.args, s.Value)

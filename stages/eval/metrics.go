@@ -86,11 +86,11 @@ type manifoldScore struct {
 // Settings that are usual in the literature.
 const (
 	jackknifeGroups = 10
-	minImages       = 30 // least number of samples for an interval or an extrapolation
+	minImages       = 30 // minimum number of samples for an interval or an extrapolation
 	inceptionSplits = 10
 	manifoldK       = 3
-	// maxManifold limits the number of images on each side, because the time grows with its square. A larger set is
-	// randomly subsampled.
+	// maxManifold limits the number of images on each side, because the time grows with the square of that number. A
+	// larger set is randomly subsampled.
 	maxManifold = 10000
 )
 
@@ -139,7 +139,6 @@ func (c *scorer) measure(ctx context.Context, samples, reference *imageSet) erro
 	return nil
 }
 
-// compute computes one metric.
 func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []string, err error) {
 	s, x := c.score, samples.features
 	switch name {

@@ -30,7 +30,7 @@ func drawNeighbours(ctx context.Context, job *stage.Job, p *params, s *score, sa
 		return nil
 	}
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
-		return preview.Set(w, draw(reference, 100, "eval/reference", p.Seed)) // like the grid of the stage sample
+		return preview.Set(w, draw(reference, 100, "eval/reference", p.Seed)) // 100 images, like the grid of the stage sample
 	})
 	if err != nil || samples == nil || !slices.Equal(samples.Shape(), reference.Shape()) {
 		return err

@@ -16,8 +16,8 @@ import (
 	"vapo/lib/random"
 )
 
-// writePotential writes an untrained potential, Phi = |x|²/2. Its density equals that of the prior at all times and on
-// every path.
+// writePotential writes an untrained potential, Phi = |x|²/2. On the linear schedule, its density equals that of the
+// prior at all times.
 func writePotential(t testing.TB, dir string, shape ...int) string {
 	return writeModel(t, dir, homotopy.Potential, shape...)
 }
@@ -44,8 +44,8 @@ func writeModel(t testing.TB, dir string, output homotopy.Output, shape ...int) 
 	return writeFile(t, filepath.Join(dir, "potential.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// contrast draws n images. Each pixel differs from medium grey by a random fraction. The bounds of the fraction are
-// from and to.
+// contrast draws n images. Each pixel differs from medium grey by a random fraction, between from and to, of the
+// largest possible difference.
 func contrast(n int, from, to float64) *dataset.Images {
 	s := &dataset.Images{N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, n*64)}
 	for i := range s.Pixels {
@@ -55,7 +55,8 @@ func contrast(n int, from, to float64) *dataset.Images {
 	return s
 }
 
-// An untrained potential has the prior's density, which depends only on an image's norm.
+// An untrained potential has the prior's density, which depends only on an image's norm. It therefore scores vivid
+// images below pale ones.
 func TestOutliers(t *testing.T) {
 	dir := t.TempDir()
 	pale, vivid, middling := contrast(100, 0.1, 0.3), contrast(80, 0.5, 0.9), contrast(100, 0.1, 0.3)

@@ -11,8 +11,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestPaths: on paths of blended images, the steps are those of blended pixels. On paths that jump to their end and
-// return, the mean step is longer, and the largest step is as long as the distance between the ends.
+// TestPaths: on paths of blended images, the steps equal blended_pixels. On paths that jump to their end and return,
+// the mean step is longer, and the largest step is as long as the distance between the ends.
 func TestPaths(t *testing.T) {
 	const points, paths = 5, 3
 	dir := t.TempDir()

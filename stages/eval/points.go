@@ -96,8 +96,8 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 	return s, nil
 }
 
-// window returns the n rows of x [*, d] that belong to pair k of pairs. The windows of different pairs do not overlap
-// if x has enough rows; otherwise they are evenly spaced.
+// window returns n rows of x [*, d] for pair k, counted from 0, of the given number of pairs. The windows of different
+// pairs do not overlap if x has enough rows; otherwise they are evenly spaced.
 func window(x []float32, d, n, k, pairs int) []float32 {
 	at := 0
 	if spare := len(x)/d - n; pairs > 1 {

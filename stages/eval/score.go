@@ -152,7 +152,8 @@ func (c *scorer) check(sets ...*imageSet) error {
 	return nil
 }
 
-// useStored makes the scorer compare the features that the sets contain, after checking that one network computed them.
+// useStored makes the scorer compare the features that the sets contain. It returns an error if the files show that two
+// different networks computed the features.
 func (c *scorer) useStored(sets []*imageSet) error {
 	a, b := sets[0], sets[1]
 	for _, s := range sets {

@@ -290,8 +290,8 @@ func TestWeightsHasNoFlagForDigests(t *testing.T) {
 	}
 }
 
-// TestImportByHand runs the installed programs in a directory without a store and without VAPO_STORE. The import
-// creates a store in the directory, and the runner finds the weights there.
+// TestImportByHand runs the built programs in a directory without a store and without VAPO_STORE. The import creates a
+// store in the directory, and the runner finds the weights there.
 func TestImportByHand(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	bin := t.TempDir()

@@ -1,9 +1,9 @@
-"""Prints the FID between the first N training and test images of CIFAR-10 in PyTorch and SciPy.
+"""Prints the FID between the first N training and the first N test images of CIFAR-10, computed by PyTorch and SciPy.
 
 usage: fid.py DIRECTORY N TAP
 
-DIRECTORY contains the trunk's weights and the CIFAR-10 archive. TAP selects Inception's layer. The script also prints
-the number of images per second.
+DIRECTORY contains inception-2015-12-05-trunk.pth and cifar-10-binary.tar.xz. TAP selects Inception's layer. The script
+also prints the number of images per second.
 """
 import os
 import sys
