@@ -44,7 +44,7 @@ apt:
 	else echo "installed nothing, because that takes root and apt-get; $(WITHOUT) $(PACKAGES)"; fi
 
 # Fashion-MNIST is downloaded unless a package provides it. If the download fails, the demo uses MNIST, which comes with
-# a Go module.
+# a Go module; but if DATASET was given, the demo fails.
 demo: build
 	@set -e; flags='--set data.source=$(DATASET)'; if ! bin/prep fetch $(DATASET) >/dev/null; then \
 	  test '$(origin DATASET)' = file; flags='$(DIGITS)'; echo 'demo: training on MNIST instead, from a Go module'; fi; \
@@ -170,7 +170,8 @@ bench-scores:
 bench-store:
 	@set -o pipefail; go test ./pipeline -run TestScale -count 1 -timeout 60m -v -scale 10000 | $(QUIET)
 
-# Runs a small demo twice, from start to report; the second run must be cached. Then opens the report in a browser.
+# Runs a small demo twice, from start to report; the second run must be cached. Then takes a screenshot of the report in
+# a browser.
 E2E := bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html \
 	--set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10
 e2e: build

@@ -45,7 +45,7 @@ func (s *s3Store) DeleteUnchanged(
 
 // look separates unchanged objects from replaced ones, and leaves out deleted ones. The ETag alone does not show that
 // an object was replaced by the same content. Times are compared in whole seconds, because Head returns no fractions.
-// An Info from Put has no time to compare.
+// An Info from Put may have no time to compare.
 func (s *s3Store) look(ctx context.Context, objects []Info) (same, changed []Info, err error) {
 	now := make([]Info, len(objects))
 	group, looking := errgroup.WithContext(ctx)

@@ -59,9 +59,9 @@ type Info struct {
 	Key     string    // as passed to the Store, without the prefix of Config
 	Size    int64     // bytes
 	ETag    string    // for PutOptions.IfMatch, without quotes
-	ModTime time.Time // by the store's clock; zero from Put
+	ModTime time.Time // by the store's clock; Put may leave it zero
 	Date    time.Time // the store's time when it answered; set only by Get
-	SHA256  string    // as given to Put, in hexadecimal; empty if none was given; List never sets it
+	SHA256  string    // as given to Put, in hexadecimal, or empty; Get and Head set it, List never does
 }
 
 // PutOptions holds the conditions of a write and the expected digest.

@@ -76,7 +76,7 @@ func (s sender) Write(p []byte) (n int, err error) {
 
 // authorities reads the certificates that replace those of the system, as in the AWS CLI.
 func authorities(path string) (*x509.CertPool, error) {
-	const hint = "AWS_CA_BUNDLE (or ca_bundle in a profile) must name a PEM file with certificates of authorities"
+	const hint = "AWS_CA_BUNDLE (or ca_bundle in a profile) must name a PEM file with CA certificates"
 	pem, err := os.ReadFile(path)
 	if err != nil {
 		return nil, configError(hint, "AWS_CA_BUNDLE: %w", err)

@@ -14,7 +14,7 @@ import (
 const (
 	maxLog = 1 << 20 // bytes of the log that are kept
 	// staleUpload is the age at which parts of an upload are useless. Younger parts are kept, because an upload continues
-	// after the gateway is restarted.
+	// after the gateway is restarted. Temporary files of keys are removed at the same age.
 	staleUpload = 24 * time.Hour
 )
 

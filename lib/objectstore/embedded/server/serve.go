@@ -45,8 +45,8 @@ type Options struct {
 var ErrRunning = errors.New("a gateway serves this directory already")
 
 // Serve runs the gateway of a directory in this process until the context ends. A gateway that embedded.Start started
-// also stops when it has no users. Serve changes the working directory, so the process should do nothing else. It fails
-// with ErrRunning if the directory already has a gateway.
+// also stops once its parent has ended and nobody else uses it. Serve changes the working directory, so the process
+// should do nothing else. It fails with ErrRunning if the directory already has a gateway.
 func Serve(ctx context.Context, opt Options) error {
 	parent, report := inherited()
 	err := serve(ctx, opt, parent, report)
@@ -95,7 +95,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 		if err != nil {
 			return err
 		}
-		cfg.Gateway = "" // the address is not published yet
+		cfg.Gateway = "" // connect directly: the address is not published yet
 		if err := objectstore.CreateBucket(ctx, cfg); err != nil {
 			return err
 		}
