@@ -1,6 +1,6 @@
 // Package enginename defines all names of the compute engines: the values of --backend, the classes that results
-// record, and the classes that earlier versions recorded. It links no engine, so the runner can read and compare
-// records on a machine that cannot compute.
+// record, and the classes that earlier versions recorded. It links no engine, so the runner can use these names without
+// the code of the engines.
 package enginename
 
 import (

@@ -112,7 +112,7 @@ func TestDuplicateChildren(t *testing.T) {
 		{"x/x", graphop.Div(x, x), 0},
 		{"concat(x,x,x)", graphop.Concat(0, x, x, x), 3},
 		{"where(x,x,x)", graphop.Where(x, x, x), 1},
-		{"max(x,x)", graphop.Max(x, x), 1}, // one operand gets the gradient
+		{"max(x,x)", graphop.Max(x, x), 1}, // only one of the two operands gets the gradient
 	} {
 		if got := eval(t, feed, grad(t, c.y, x)[0])[0]; math.Abs(got-c.want) > 1e-15 {
 			t.Errorf("d(%s)/dx = %v, want %v", c.name, got, c.want)

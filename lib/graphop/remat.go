@@ -8,8 +8,9 @@ import "iter"
 //
 // The marks divide the graph, with all its reverse-mode passes, into sections, one after the other. If a section reads
 // a large value of an earlier section, it computes a copy of the value from the marks and from the small values that
-// are kept. The copy reads operands of the batch through a boundary whose other operand is a mark that ends the section
-// before. So the copy differs from the original and is not merged with it, and it cannot be computed before its section.
+// are kept. The copy reads values of the batch through a boundary whose other operand is a mark at the end of the
+// previous section. So the copy differs from the original and is not merged with it, and it cannot be computed before
+// its section begins.
 //
 // Note: this is a pass over the finished graph. It would not work inside Grad: a later call of Grad would differentiate
 // the copies that an earlier call made, and so keep them in memory to the end.

@@ -28,9 +28,9 @@ type op struct {
 type opKind uint8
 
 const (
-	opUnary   opKind = iota // a loop in assembly
-	opBinary                // a loop in assembly
-	opScalar                // a loop in assembly; b is a single value
+	opUnary   opKind = iota // a loop in assembly with operand a
+	opBinary                // a loop in assembly with operands a and b
+	opScalar                // a loop in assembly with operand a and the single value b
 	opGeneric               // a loop in Go
 	opExpand                // repeats or gathers the values of reg for every element
 	opSum                   // sums of blocks
@@ -41,7 +41,7 @@ const (
 // have the same value.
 type operand struct {
 	index  int  // into worker.data
-	single bool // one value for the block
+	single bool // all elements of a block have the same value
 	stride int  // elements from one block to the next
 	shared int  // consecutive blocks that share a single value
 }

@@ -51,7 +51,8 @@ func TestPhiloxDependsOnTheIndexAlone(t *testing.T) {
 		NewPhilox[float64](n, 99).Run(double, wide)
 		for i, v := range short {
 			if v != long[i] || double[i] != float64(v) {
-				t.Fatalf("element %d of %d is %v and %v in float64, but %v of %d", i, n, v, double[i], long[i], len(long))
+				t.Fatalf("element %d of %d is %v, and %v in float64; want %v, as in a draw of %d",
+					i, n, v, double[i], long[i], len(long))
 			}
 		}
 	}

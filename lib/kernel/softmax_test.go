@@ -82,7 +82,7 @@ func TestSoftmaxOfExtremes(t *testing.T) {
 	}
 }
 
-// Attention at 16x16 pixels, one head, a batch of 8: 2048 rows of 256.
+// The rows are those of attention at 16x16 pixels with one head and a batch of 8.
 func BenchmarkSoftmax(b *testing.B) {
 	src := single(random(rand.New(rand.NewPCG(1, 2)), 2048*256))
 	dst := make([]float32, len(src))

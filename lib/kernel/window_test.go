@@ -183,7 +183,7 @@ func TestWindowAdjoints(t *testing.T) {
 	}
 }
 
-// The first max pooling of the Inception network, one image.
+// The windows are those of Inception's first max pooling, for one image.
 func BenchmarkMaxPool(b *testing.B) {
 	s := WindowShape{Planes: 64, H: 147, W: 147, KH: 3, KW: 3, StrideH: 2, StrideW: 2}
 	src := single(random(rand.New(rand.NewPCG(1, 2)), s.Planes*s.H*s.W))
@@ -202,7 +202,7 @@ func BenchmarkMaxPool(b *testing.B) {
 	})
 }
 
-// An average of Inception's first block, one image.
+// The windows are those of the average pooling in Inception's first block, for one image.
 func BenchmarkWindowSum(b *testing.B) {
 	s := WindowShape{Planes: 288, H: 35, W: 35, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}
 	src := single(random(rand.New(rand.NewPCG(1, 2)), s.Planes*s.H*s.W))

@@ -233,7 +233,6 @@ func TestEigenvalues(t *testing.T) {
 	}
 }
 
-// from returns 1 for k >= first, else 0.
 func from(k, first int) float64 {
 	if k < first {
 		return 0

@@ -124,7 +124,7 @@ func TestErrorIsBounded(t *testing.T) {
 	}
 }
 
-// Package math is a second reference, which exists for all functions and on the whole interval.
+// Package math is a second reference, also for the large arguments for which TestErrorIsBounded has none.
 func TestAgreesWithStandardLibrary(t *testing.T) {
 	for _, f := range functions {
 		for _, x := range f.arguments(20000) {

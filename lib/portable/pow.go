@@ -79,7 +79,7 @@ func Pow(x, y float64) float64 {
 	return math.Ldexp(m, e)
 }
 
-// powOfZero returns x^y for x = ±0 and y != 0. Odd integers y preserve the sign.
+// powOfZero returns x^y for x = ±0 and y != 0. If y is an odd integer, the result has the sign of x.
 func powOfZero(x, y float64) float64 {
 	whole, fraction := math.Modf(y)
 	odd := fraction == 0 && math.Abs(y) < 1<<53 && int64(whole)&1 == 1

@@ -122,7 +122,8 @@ func same(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return x == y || x != x && y != y })
 }
 
-// checkNonFinite checks that a Where in the graph keeps the old state, bit for bit, if the new state is not finite.
+// checkNonFinite checks that a step whose loss is not finite keeps the old state, bit for bit, as a Where in the graph
+// demands.
 func checkNonFinite(t *testing.T, be backend.Backend) {
 	for _, s := range Steps(tensor.Float32) {
 		exe, err := be.Compile(s.Graph)
@@ -145,7 +146,7 @@ func checkNonFinite(t *testing.T, be backend.Backend) {
 				t.Fatal(err)
 			}
 			if !slices.EqualFunc(got.F32, states[i].F32, sameBits) {
-				t.Errorf("%s: state %s changed in a step that was not finite", s.Name, st.In.Name())
+				t.Errorf("%s: state %s changed in a step whose loss is not finite", s.Name, st.In.Name())
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 // StepGraph is a whole training step of a small network. Its loss contains the gradient of a potential with respect to
-// the input. The step computes the gradient of the loss with respect to the parameters and applies Adam, which skips
-// non-finite steps.
+// the input. The step computes the gradient of the loss with respect to the parameters. It applies Adam if the loss is
+// finite; otherwise it keeps the state.
 type StepGraph struct {
 	Name  string
 	Graph backend.Graph

@@ -10,7 +10,7 @@ import (
 // need is an estimate of a graph's memory in bytes. It ignores the memory that fusion saves and the scratch memory that
 // a compiler adds.
 type need struct {
-	state int64 // does not grow with the batch
+	state int64 // the memory of the states, which does not grow with the batch
 	batch int64 // the peak memory of inputs, outputs and temporary values
 	rows  int   // size of the first input's first axis
 }

@@ -47,12 +47,13 @@ func TestProgramsRepeat(t *testing.T) {
 	}
 }
 
-// The estimate of the memory, used if the compiler gives no figure, takes rematerialisation into account.
+// The memory estimate, which is used if the compiler gives no figure, takes rematerialisation into account: it is at
+// most half as large.
 func TestRematEstimate(t *testing.T) {
 	for _, half := range []bool{false, true} {
 		plain, remat := estimate(rematStep(t, false), half), estimate(rematStep(t, true), half)
 		if remat.state != plain.state || remat.batch > plain.batch/2 {
-			t.Errorf("estimate %+v, without rematerialisation %+v", remat, plain)
+			t.Errorf("estimate %+v, want the state and at most half the batch memory of %+v", remat, plain)
 		}
 	}
 }
