@@ -81,7 +81,7 @@ func TestAutoGivesReason(t *testing.T) {
 func TestMissingPlugin(t *testing.T) {
 	const path = "/nonexistent/plugin.so"
 	code, output := open(t, "xla:"+path+",bf16")
-	if code != failure.Resources || !strings.Contains(output, path) && !strings.Contains(output, "without cgo") {
+	if code != failure.Resources || !strings.Contains(output, path) && !strings.Contains(output, "without XLA") {
 		t.Errorf("exit %d, %s", code, output)
 	}
 }

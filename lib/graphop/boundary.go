@@ -1,7 +1,8 @@
 package graphop
 
 // BoundaryOp returns its first operand, and is computed after all of its operands. Engines implement it without a copy.
-// They must not merge values across it, and must not compute its readers before the other operands are known.
+// They must not merge a value after a boundary with an equal value before it, and must not compute the readers of a
+// boundary before all of its operands are known.
 type BoundaryOp struct{}
 
 // Boundary marks x, the input or output of a block of a network, as a value from which Rematerialise can compute the

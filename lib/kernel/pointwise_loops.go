@@ -53,7 +53,7 @@ func sigmoid[T Float](dst, a []T) {
 //
 //	(x·P + Q)' = x·P'·s(1-s) + P + Q'·s(1-s),
 //
-// so every derivative has this form. The sigmoid is the only transcendental function that it needs.
+// so every derivative has this form, and the sigmoid is the only transcendental function in it.
 type siluPoly struct {
 	p, q []float64 // coefficients, constant first
 }

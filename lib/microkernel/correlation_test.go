@@ -61,7 +61,7 @@ func TestCorrelation(t *testing.T) {
 		window := NewWindow(h, w, kh, kw, padH, padW, first, cols)
 		p.Multiply(&window, a, b, c)
 		if !slices.Equal(c, want) {
-			t.Fatalf("seed %d: Multiply gives different bits", seed)
+			t.Fatalf("seed %d: Correlation.Multiply gives other bits than the product on copies", seed)
 		}
 	}
 }

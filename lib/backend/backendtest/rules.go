@@ -122,8 +122,7 @@ func same(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return x == y || x != x && y != y })
 }
 
-// checkNonFinite checks that a step whose loss is not finite keeps the old state, bit for bit, as a Where in the graph
-// demands.
+// checkNonFinite checks that a step whose loss is not finite keeps the old state, bit for bit.
 func checkNonFinite(t *testing.T, be backend.Backend) {
 	for _, s := range Steps(tensor.Float32) {
 		exe, err := be.Compile(s.Graph)
@@ -270,7 +269,7 @@ func checkErrors(t *testing.T, be backend.Backend) {
 	a := []float32{1, 2}
 	err = exe.Run([]backend.Buffer{backend.F32(a)}, []backend.Buffer{two})
 	if err != nil || !slices.Equal(two.F32, a) {
-		t.Errorf("after these errors the first run gives %v (%v), want %v, because the state starts at 0", two.F32, err, a)
+		t.Errorf("after the invalid calls, a run gives %v (%v), want %v, because the state is still 0", two.F32, err, a)
 	}
 }
 

@@ -11,7 +11,7 @@
 // purpose.
 //
 // A plugin is a shared library built by the XLA project, JAX or a vendor. This package never downloads one. A program
-// built without cgo cannot load a plugin; its OpenXLA returns an error that says so.
+// built without cgo, or not for Linux, cannot load a plugin; its OpenXLA returns an error that says so.
 package device
 
 import (
@@ -28,7 +28,8 @@ func FindCUDA() (found bool, why string) {
 	case path == "":
 		return false, "no CUDA plugin was found"
 	case !haveXLA:
-		return false, fmt.Sprintf("there is a CUDA plugin at %s, but this program was built without cgo", path)
+		return false, fmt.Sprintf("there is a CUDA plugin at %s, but this program was built without XLA, "+
+			"which needs Linux and cgo", path)
 	case !haveCard():
 		return false, fmt.Sprintf("there is a CUDA plugin at %s, but no NVIDIA card", path)
 	}

@@ -61,7 +61,7 @@ func TestStrangeConvolutions(t *testing.T) {
 func TestEstimate(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x, w := graphop.Input(g, tensor.Float32, "x", 10, 4), graphop.Input(g, tensor.Float32, "w", 4, 100)
-	a := graphop.Exp(graphop.MatMul(x, w, false, false)) // two arrays of 1000 at once
+	a := graphop.Exp(graphop.MatMul(x, w, false, false)) // two arrays of 1000 elements are alive at once
 	y := graphop.Sum(a)
 	step := backend.Graph{Inputs: []*graphop.Node{x}, State: []backend.State{{In: w}}, Outputs: []*graphop.Node{y}}
 	e := estimate(step, false)

@@ -116,7 +116,7 @@ func TestPrecision(t *testing.T) {
 				t.Errorf("%s in %v at %s: %d of %d products ask for %s", s.Name, c.dt, c.precision, asked, products, c.want)
 			}
 			if got := strings.Contains(text, "bf16"); got != c.bf16 {
-				t.Errorf("%s in %v at %s: bf16 in the program is %v", s.Name, c.dt, c.precision, got)
+				t.Errorf("%s in %v at %s: the program contains bf16: %v, want %v", s.Name, c.dt, c.precision, got, c.bf16)
 			}
 		}
 	}

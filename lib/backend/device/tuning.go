@@ -81,8 +81,8 @@ func NewTuner(dir string) (*Tuner, error) {
 	return newTuner(dir, &Tuner{programs: map[string]bool{}})
 }
 
-// LoadTuner returns a tuner that loads a tuning file for an engine of the given class. XLA reads a copy of its results
-// in dir.
+// LoadTuner returns a tuner that loads a tuning file for an engine of the given class. XLA reads a copy of the file's
+// results in dir.
 func LoadTuner(file, class, dir string) (*Tuner, error) {
 	loaded, err := ReadTuning(file)
 	if err != nil {

@@ -15,7 +15,7 @@ const haveXLA = false
 func OpenXLA(name enginename.Name, _ *Tuner) (backend.Backend, error) {
 	return nil, &backend.UnavailableError{
 		Class: name.Class(),
-		Err:   errors.New("this program was built without cgo, which XLA's plugins need"),
+		Err:   errors.New("this program was built without XLA, which needs Linux and cgo"),
 		Hint:  "on Linux, install a C compiler and run make build again (or CGO_ENABLED=1 go build)",
 	}
 }
