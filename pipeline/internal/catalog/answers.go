@@ -23,8 +23,8 @@ type answers struct {
 
 const (
 	maxAnswers = 512
-	maxAnswer  = 64 << 10 // bytes; a description has about 8 KiB
-	settled    = time.Second
+	maxAnswer  = 64 << 10    // bytes; a description has about 8 KiB
+	settled    = time.Second // a file that changed more recently may change again and keep its modification time
 )
 
 // recall reads the answers in a file.
@@ -35,8 +35,7 @@ func recall(path string) *answers {
 }
 
 // key returns the key of an answer, or "" if the answer cannot be cached. A program is identified by its file's
-// metadata (fileState). If the file has just changed, key returns "", because the file may change again without a new
-// modification time.
+// metadata (fileState). If the file has just changed, the answer cannot be cached (see settled).
 func (a *answers) key(program string, args []string) string {
 	state, changed, ok := fileState(program)
 	if !ok || time.Since(changed) < settled {

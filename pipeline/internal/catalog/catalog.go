@@ -121,7 +121,7 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 }
 
 // ask returns the answer of a stage program, decoded and as bytes. It starts the program only if the answer is not
-// remembered.
+// cached.
 func (c *Catalog) ask(ctx context.Context, path string, args ...string) (contract.Description, []byte, error) {
 	key := c.answers.key(path, args)
 	if out := c.answers.get(key); out != nil {

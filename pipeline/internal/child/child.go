@@ -50,7 +50,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 // process is killed.
 func RunForeign(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	cmd.SysProcAttr = attributes()
-	cmd.WaitDelay = time.Second // otherwise a grandchild could keep our pipes open
+	cmd.WaitDelay = time.Second // otherwise Wait would block while a grandchild holds our pipes open
 
 	// On Linux, the kernel kills the child when the thread that started it ends. That thread must therefore outlive the
 	// child.

@@ -1,12 +1,12 @@
 // Package command lets a step run any program, such as a script that makes a table of scores, in place of a stage. To
 // the runner it is one more stage: it has a description, a key and a manifest, and its results are cached and verified.
 //
-// A stage describes itself; for a program that knows nothing of vapo, the recipe does. So that equal keys give equal
-// results, the program sees as little as possible that is not in its key: it runs in a directory with only its inputs
-// as files, with fixed PATH and HOME and the variables that the recipe states.
+// A stage describes itself; a program that knows nothing of vapo is described by the recipe. So that equal keys give
+// equal results, the program sees as little as possible that is not in its key: it runs in a directory with only its
+// inputs as files, with fixed PATH and HOME and the variables that the recipe states.
 //
-// Note: a stage program "command" was rejected. It would need ports that depend on parameters in the contract, for a
-// program that only the runner could start.
+// Note: a stage program "command" was rejected. The contract would have to allow inputs and outputs that depend on
+// parameters, and only this stage would use them.
 package command
 
 import (
@@ -39,8 +39,8 @@ var (
 	varName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// Describe checks what the recipe says about a command and returns the description that a stage would give. An input
-// has no media type, which means any.
+// Describe checks what the recipe says about a command and returns the description that a stage would give. The inputs
+// have no media type, so they accept any.
 func Describe(s *recipe.Step) (contract.Description, error) {
 	c := s.Command
 	d := contract.Description{
@@ -65,7 +65,7 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 	}
 	for _, in := range s.Inputs {
 		if file := cmp.Or(in.List, in.Name); !fileName.MatchString(file) {
-			return d, recipe.Error(in.Pos, "it becomes the name of a file: letters, digits, '.', - and _",
+			return d, recipe.Error(in.Pos, "an input's name is also a file name: use letters, digits, '.', - and _",
 				"step %s: %q cannot be the name of an input", s.Name, file)
 		}
 		d.Inputs = append(d.Inputs, contract.Port{Name: in.Name})
@@ -79,7 +79,7 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 	for i, out := range c.Outputs {
 		switch {
 		case !portName.MatchString(out.Name):
-			return d, recipe.Error(out.Pos, "a name has letters, digits, - and _", "step %s: %q cannot be the name of an output",
+			return d, recipe.Error(out.Pos, "use letters, digits, - and _", "step %s: %q cannot be the name of an output",
 				s.Name, out.Name)
 		case !filepath.IsLocal(out.Value) || filepath.Clean(out.Value) != out.Value || out.Value == ".":
 			return d, recipe.Error(out.Pos, "for example table.md or plots/loss.png",
@@ -96,8 +96,8 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 	return d, nil
 }
 
-// Resolve finds the program of a command. It returns its absolute path and the parameters of Describe. If the recipe
-// states no version, the digest of the program stands for it.
+// Resolve finds the program of a command. It returns the absolute path of the program and the values of the parameters
+// that Describe declares. If the recipe states no version, the digest of the program identifies the program in the key.
 func Resolve(s *recipe.Step, r *recipe.Recipe) (program string, params map[string]any, err error) {
 	c := s.Command
 	program, err = find(c.Run[0], r.Base(c.Pos))
@@ -174,8 +174,8 @@ func mapping(list []recipe.Named) map[string]string {
 	return m
 }
 
-// encoded returns v, which consists of texts, as JSON.
+// encoded returns v, which contains only strings, as JSON.
 func encoded(v any) json.RawMessage {
-	data, _ := json.Marshal(v) // texts can always be encoded
+	data, _ := json.Marshal(v) // strings can always be encoded
 	return data
 }

@@ -22,7 +22,7 @@ import (
 type Job struct {
 	Step    *recipe.Step
 	Program string            // absolute path
-	Params  map[string]any    // of Resolve
+	Params  map[string]any    // from Resolve
 	Inputs  map[string]string // digests by name
 	Store   *artifact.Store
 	Dir     string // an empty directory
@@ -80,7 +80,8 @@ func (j *Job) unchanged() error {
 	return err
 }
 
-// Finish puts the outputs into the store and returns the manifest of a command that began at began and succeeded.
+// Finish puts the outputs of a successful command into the store and returns its manifest. began is the time at which
+// the command started.
 func (j *Job) Finish(ctx context.Context, began time.Time) (*contract.Manifest, error) {
 	m := &contract.Manifest{
 		Contract: contract.Contract, Stage: recipe.CommandStage, Version: version, Params: j.Params, Inputs: j.Inputs,
@@ -108,7 +109,7 @@ func (j *Job) Finish(ctx context.Context, began time.Time) (*contract.Manifest, 
 	return m, nil
 }
 
-// check checks that an output is a regular file, and that no directory on the way to it is a link to another place.
+// check checks that an output is a regular file, and that no part of its path is a symbolic link.
 func check(root *os.Root, out recipe.Named) error {
 	parts := strings.Split(out.Value, "/")
 	for i := range parts {

@@ -2,9 +2,8 @@
 //
 //	score.*.value < 100 and data.source == 'mnist'
 //
-// It is a package of its own because it should stay small: a condition compares parameters and scores with constants,
-// so it can be checked before a run and shown with its values after it. A decision that needs more belongs in a
-// command.
+// The language should stay small: a condition only compares parameters and scores with constants, so it can be checked
+// before a run and shown with the compared values after the run. A decision that needs more belongs in a command.
 //
 //	condition  = comparison { "and" comparison } .
 //	comparison = STEP "." [ "*" "." ] NAME ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) ( NUMBER | 'TEXT' | "TEXT" ) .
@@ -24,7 +23,7 @@ const Value = "value"
 // Comparison is one comparison of a condition.
 type Comparison struct {
 	Step   string
-	All    bool   // with *: it must hold for every instance of the step
+	All    bool   // written with *: the comparison must hold for every instance of the step
 	Name   string // Value or a parameter
 	Op     string
 	Const  any // a float64 or a string

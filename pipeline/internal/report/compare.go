@@ -22,7 +22,7 @@ type Compared struct {
 	Metric    string         `json:"metric"`
 	Value     float64        `json:"value"`
 	Interval  []float64      `json:"interval,omitempty"` // low and high
-	N         []float64      `json:"n,omitempty"`        // numbers of samples and reference rows
+	N         []float64      `json:"n,omitempty"`        // sizes of the set of samples and of the reference
 	Reference string         `json:"reference,omitempty"`
 	Features  string         `json:"features,omitempty"`
 	// Costs are the costs of the steps that led to the score. A name is the stage and the unit, as in "train samples/s".
@@ -120,8 +120,8 @@ func (r *Compared) comparable(o Compared) bool {
 	return r.Metric == o.Metric && r.Reference == o.Reference && r.Features == o.Features
 }
 
-// keepDifferent drops the facts that have the same value in all rows. Rows without a fact are ignored: real images that
-// are scored next to samples, for example, have no sampling parameters.
+// keepDifferent drops the facts that have the same value in all rows. A row that lacks a fact does not make it
+// different: real images that are scored next to samples, for example, have no sampling parameters.
 func (c *Comparison) keepDifferent() {
 	values := map[string]map[string]bool{}
 	for _, r := range c.Rows {

@@ -119,10 +119,10 @@ func TestAblationTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(c, again); diff != "" {
-		t.Errorf("read back (-want +got):\n%s", diff)
+		t.Errorf("decoding the JSON (-want +got):\n%s", diff)
 	}
 	if none := Compare(nil); none == nil || len(none) != 0 {
-		t.Errorf("of no steps: %+v", none)
+		t.Errorf("Compare(nil) returned %+v, want an empty list", none)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestAblationPage(t *testing.T) {
 	// Each of the two training steps has plots of a loss, a norm, a score and three quantities by time. One more plot
 	// shows the scores over t-end.
 	if n := strings.Count(page, `class="plot"`); n != 2*6+1 {
-		t.Errorf("%d plots", n)
+		t.Errorf("the page has %d plots, want 13", n)
 	}
 }
 

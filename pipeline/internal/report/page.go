@@ -43,7 +43,8 @@ type field struct{ Name, Value string }
 
 type warning struct{ Step, Text string }
 
-// A row is one step in the table of times.
+// A row is one step in the table of times. Took is the step's time in this run. Ran is the time of the run that
+// computed the result, and Percent is that time as a part of the longest.
 type row struct {
 	Name, Stage, State, Class, Took, Ran, Backend, Key string
 	Percent                                            float64

@@ -71,17 +71,17 @@ func TestDAGLayers(t *testing.T) {
 		x[n.Name] = n.X
 		for _, o := range d.Nodes { // no two nodes overlap
 			if o.Name != n.Name && math.Abs(o.X-n.X) < nodeWidth && math.Abs(o.Y-n.Y) < nodeHeight {
-				t.Errorf("%s lies over %s", n.Name, o.Name)
+				t.Errorf("%s and %s overlap", n.Name, o.Name)
 			}
 		}
 		if n.X < 0 || n.Y < 0 || n.X+n.W > d.Width || n.Y+n.H > d.Height {
-			t.Errorf("%s lies outside", n.Name)
+			t.Errorf("%s lies outside the drawing", n.Name)
 		}
 	}
 	for _, pair := range [][2]string{{"data", "potential"}, {"potential", "samples"}, {"samples", "score"},
 		{"data", "classifier"}, {"classifier", "score"}} {
 		if x[pair[0]] >= x[pair[1]] {
-			t.Errorf("%s stands at %g, %s at %g", pair[0], x[pair[0]], pair[1], x[pair[1]])
+			t.Errorf("%s at x = %g is not to the left of %s at %g", pair[0], x[pair[0]], pair[1], x[pair[1]])
 		}
 	}
 	if len(d.Edges) != 6 {
@@ -95,7 +95,7 @@ func TestDAGLayers(t *testing.T) {
 		}
 	}
 	if d := drawDAG(nil, nil, nil); len(d.Nodes) != 0 {
-		t.Error("nodes of no steps")
+		t.Error("a graph without steps has nodes")
 	}
 }
 

@@ -1,9 +1,9 @@
 // Package report renders a run of a pipeline as one self-contained HTML file, which can be mailed, archived and opened
 // in ten years. Styles are inline, images are data URIs, and curves are SVG. The input consists of the results of a
-// run: manifests, and PNG, JSON and NDJSON blobs. Missing data is left out, and a note replaces a figure whose blob is
-// damaged. The package imports neither tensors nor storage, because the runner imports it. Everything shown comes from
-// recipes, files or other programs. Therefore html/template escapes all of it, and the page's content security policy
-// forbids scripts and outside requests.
+// run: manifests, and PNG, JSON and NDJSON blobs. Missing data are left out, and a warning replaces a figure whose blob
+// is damaged. The package imports neither tensors nor storage, because the runner imports it. Everything shown comes
+// from recipes, files or other programs. Therefore html/template escapes all of it, and the page's content security
+// policy forbids scripts and outside requests.
 package report
 
 import (

@@ -194,7 +194,7 @@ func TestHostileContentIsEscaped(t *testing.T) {
 	}
 }
 
-// A note takes the place of a figure whose blob is damaged.
+// A warning takes the place of a figure, score or curve whose blob is damaged.
 func TestDamagedBlobs(t *testing.T) {
 	r := imageRun(t)
 	for i := range r.Steps {
@@ -212,7 +212,7 @@ func TestDamagedBlobs(t *testing.T) {
 		}
 	}
 	if err := Write(&bytes.Buffer{}, nil); err == nil {
-		t.Error("a report of no run")
+		t.Error("Write accepted a nil run")
 	}
 	checkSelfContained(t, render(t, &Run{}))
 }

@@ -64,7 +64,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 				}
 			}
 			for _, q := range binSeries(o.Data) {
-				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+", for bins of the training time",
+				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+", for bins of the time t",
 					chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
 					return err
 				}
@@ -107,7 +107,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 // drawn.
 const maxBins = 10
 
-// binned is a quantity that is measured in bins of training time, with one curve for each bin.
+// binned is a quantity that training measures in bins of the time t of the path, with one curve for each bin.
 type binned struct {
 	name string
 	list []series
@@ -115,7 +115,7 @@ type binned struct {
 
 func (b binned) title() string { return title(b.name) + " by time" }
 
-// binSeries returns the curves of every quantity that metrics lines report by bins of training time, sorted by name.
+// binSeries returns the curves of every quantity that lines of metrics report for bins of the time t, sorted by name.
 // The list "bins" in a line has the ends of each bin and several quantities. The list "gradient_variance" has one more
 // quantity for the same bins. A bin without samples adds no point.
 func binSeries(data []byte) []binned {
