@@ -86,7 +86,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 		}
 	}
 	if s.images == nil {
-		return failure.New(failure.Input, "", "%s holds no images", s.label)
+		return failure.New(failure.Input, "give a folder, an archive or a data set of images", "%s holds no images", s.label)
 	}
 	name := fmt.Sprintf("%d/%d", cmd.Part.i, cmd.Part.n)
 	out := extractResult{Images: s.n(), Part: name, Network: extractor.Description()}

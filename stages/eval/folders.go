@@ -45,7 +45,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 		return failure.New(failure.Usage, "", "--projections is %d; it must be 1 to %d", cmd.Projections, maxProjections)
 	}
 	if cmd.Weights != "" && cmd.Features != "" {
-		return failure.New(failure.Usage, "", "--weights and --features name two feature networks, expected one")
+		return failure.New(failure.Usage, "give only one of them", "--weights and --features name two feature networks")
 	}
 	metrics, err := cmd.Measures.selection()
 	if err != nil {

@@ -151,7 +151,7 @@ func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 }
 
 func tooFewError(label string, n int) error {
-	return failure.New(failure.Input, "", "%s holds %d rows; at least 2 are needed", label, n)
+	return failure.New(failure.Input, "give a larger set", "%s holds %d rows; at least 2 are needed", label, n)
 }
 
 // readSet reads features or moments as an imageSet, and images or points as a dataset.Set.

@@ -53,7 +53,7 @@ func TestClasses(t *testing.T) {
 	ck = checkpointOf(t, withClasses(imagesConfig()), nil)
 	dir, _ := mustSample(t, "--input=checkpoint="+ck, "--n=4", "--steps=2", "--class=each", "--guidance=1.5")
 	if im := read(t, dir).(*dataset.Images); !slices.Equal(im.Labels, []int64{0, 1, 2, 0}) {
-		t.Errorf("labels of images %v", im.Labels)
+		t.Errorf("the images have the labels %v, want 0 1 2 0", im.Labels)
 	}
 }
 

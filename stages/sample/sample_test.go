@@ -126,11 +126,11 @@ func TestImageFiles(t *testing.T) {
 	dir, m := mustSample(t, "--input=checkpoint="+checkpointOf(t, imagesConfig(), nil), "--n=3", "--first=9", "--steps=2")
 	set := read(t, dir).(*dataset.Images)
 	if set.N != 3 || set.C != 1 || set.H != 4 || set.W != 4 {
-		t.Fatalf("%d samples of shape %v", set.N, set.Shape())
+		t.Fatalf("%d samples of shape %v, want 3 of [1 4 4]", set.N, set.Shape())
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "0*.png"))
 	if err != nil || len(names) != 3 || filepath.Base(names[0]) != "000009.png" {
-		t.Fatalf("files %v, %v", names, err)
+		t.Fatalf("PNG files %v, want 3 from 000009.png (%v)", names, err)
 	}
 	for i, name := range names {
 		f, err := os.Open(name)

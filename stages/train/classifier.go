@@ -36,7 +36,7 @@ func classifierLoop(
 	}
 	t, err := training.Classifier(be, c, o)
 	if err != nil {
-		return nil, failure.Default(failure.Input, "", err)
+		return nil, failure.Default(failure.Input, "choose a network that fits the data", err)
 	}
 	l := &loop.Loop{Job: job, Trainer: t, Batches: b, Options: p.loopOptions()}
 	if !job.HasInput("test") {

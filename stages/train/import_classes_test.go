@@ -15,8 +15,9 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// An imported state dict in guided diffusion's layout, including labels, gives the potential and the gradient that
-// PyTorch computes, both with a label and without. The same holds after exporting and importing the weights again.
+// A state dict in guided diffusion's layout, with a table of labels, gives, once imported, the potential and the
+// gradient that PyTorch computes, both with a label and without. The same holds after exporting and importing the
+// weights again.
 func TestImportGuided(t *testing.T) {
 	raw, err := os.ReadFile("testdata/guided.json")
 	if err != nil {

@@ -112,7 +112,7 @@ func importLine(t *testing.T, code failure.Class, stdout, stderr string) importe
 	return l
 }
 
-// An imported checkpoint that PyTorch wrote in the layout of the released code gives the potential and the gradient
+// A file that PyTorch wrote in the layout of the released code gives, once imported, the potential and the gradient
 // that PyTorch computes, for both sets of weights.
 func TestImportReleased(t *testing.T) {
 	raw, err := os.ReadFile("testdata/released.json")

@@ -40,7 +40,7 @@ func potentialLoop(
 	}
 	t, err := training.Potential(be, c, p.Objective, o, p.Remat)
 	if err != nil {
-		return nil, failure.Default(failure.Input, "", err) // the network does not fit the data
+		return nil, failure.Default(failure.Input, "choose a network that fits the data", err)
 	}
 	t.Seed = p.Seed
 	l := &loop.Loop{Job: job, Trainer: t, Batches: b, Options: p.loopOptions()}

@@ -76,7 +76,8 @@ func resolve(p *params, given stage.Given) error {
 	return check(p)
 }
 
-// tune shortens a run to one step, with all enabled measurements.
+// tune shortens a run to one step. All enabled measurements are due after this step, so that their programs are tuned
+// too.
 func tune(p *params) {
 	p.Steps = 1
 	for _, every := range []*int{&p.FieldEvery, &p.VarianceEvery, &p.Snapshots.SampleEvery} {

@@ -39,7 +39,7 @@ var (
 	InMemory = int64(dataloader.Default.WindowBytes)
 )
 
-// Open opens the input data. The data is held in memory if it is at most InMemory bytes, if it is compressed, or if
+// Open opens the input data. The data is held in memory if it is at most InMemory bytes, if it is a NumPy file, or if
 // o.Whole is set; otherwise it is streamed.
 func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	if o.Whole || job.InputSize("data") <= InMemory {
@@ -49,7 +49,7 @@ func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if npz.Begins(in) { // a compressed file has no random access, so it cannot be streamed
+	if npz.Begins(in) { // only tensor files are streamed: NumPy archives may be compressed, without random access
 		in.Close()
 		return whole(ctx, job, o)
 	}
@@ -171,14 +171,14 @@ func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 	classes = max(2, len(names))
 	for i, l := range labels {
 		if l < 0 || l >= potential.MaxClasses {
-			return nil, 0, failure.New(failure.Input, "", "input data: sample %d has label %d, expected 0 to %d",
-				i, l, potential.MaxClasses-1)
+			return nil, 0, failure.New(failure.Input, "labels must be class indices that start at 0",
+				"input data: sample %d has label %d, expected 0 to %d", i, l, potential.MaxClasses-1)
 		}
 		classes = max(classes, int(l)+1)
 	}
 	if classes > potential.MaxClasses {
-		return nil, 0, failure.New(failure.Input, "", "input data: it names %d classes, expected at most %d",
-			classes, potential.MaxClasses)
+		return nil, 0, failure.New(failure.Input, "prepare the data with fewer classes",
+			"input data names %d classes, expected at most %d", classes, potential.MaxClasses)
 	}
 	return labels, classes, nil
 }

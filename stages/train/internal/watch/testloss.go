@@ -37,7 +37,8 @@ func NewTestLoss(
 			set.Shape(), c.Shape)
 	}
 	if set.Len() < training.BinCount {
-		return nil, failure.New(failure.Input, "", "input test: %d samples, expected at least %d: one for each time bin",
+		return nil, failure.New(failure.Input, "give a larger test set",
+			"input test: %d samples, expected at least %d: one for each bin of training time",
 			set.Len(), training.BinCount)
 	}
 	l := &TestLoss{draw: draw, set: set.Head(testSamples)}
