@@ -57,7 +57,8 @@ func TestGolden(t *testing.T) {
 	for _, c := range g.Inner {
 		got := inner(profile{gamma(t, c[1]), c[0]}, profile{gamma(t, c[3]), c[2]})
 		if math.Abs(got-c[4]) > 1e-10*c[4] {
-			t.Errorf("product of std %v at %v and std %v at %v is %v, want %v", c[1], c[0], c[3], c[2], got, c[4])
+			t.Errorf("product of the profiles of std %v at step %v and std %v at step %v is %v, want %v",
+				c[1], c[0], c[3], c[2], got, c[4])
 		}
 	}
 	for _, c := range g.Solved {
@@ -71,11 +72,11 @@ func TestGolden(t *testing.T) {
 		}
 		for i := range x {
 			if math.Abs(x[i]-c.Coefficients[i]) > 1e-8 {
-				t.Errorf("%v at %d: coefficient %d is %v, want %v", c.Std, c.Step, i, x[i], c.Coefficients[i])
+				t.Errorf("std %v at step %d: coefficient %d is %v, want %v", c.Std, c.Step, i, x[i], c.Coefficients[i])
 			}
 		}
 		if math.Abs(residual-c.Residual) > 1e-7 { // the square root of a rounding error
-			t.Errorf("%v at %d: residual %v, want %v", c.Std, c.Step, residual, c.Residual)
+			t.Errorf("std %v at step %d: residual %v, want %v", c.Std, c.Step, residual, c.Residual)
 		}
 	}
 }
@@ -100,7 +101,7 @@ func TestGamma(t *testing.T) {
 	}
 }
 
-// The weights that an average gives to the steps are the integrals of its profile.
+// The weight that an average gives to a step is the integral of its profile over this step.
 func TestDecay(t *testing.T) {
 	const steps = 50
 	for _, std := range []float64{0.05, 0.1, 0.28} {
@@ -188,7 +189,7 @@ func TestReconstruct(t *testing.T) {
 	short, _, err := Reconstruct(snapshots(t, []float64{0.05, 0.1}, 100, 800), Average{0.07, 0})
 	long, _, err2 := Reconstruct(c, Average{0.07, 800})
 	if err != nil || err2 != nil || !slices.Equal(short.Tensors[0].Data, long.Tensors[0].Data) {
-		t.Errorf("%v and %v, %v, %v", short, long, err, err2)
+		t.Errorf("without later snapshots %v (%v), with them %v (%v)", short, err, long, err2)
 	}
 }
 
@@ -206,13 +207,13 @@ func TestReconstructRefuses(t *testing.T) {
 		want  Average
 		class failure.Class
 	}{
-		"expected 0.001 to 0.28": {good(), Average{0.3, 400}, failure.Usage},
-		"of step 150; those it has are of these steps: 100 200 300 400": {good(), Average{0.07, 150}, failure.Input},
-		"0 snapshots of averages":                {ordinary, Average{0.07, 0}, failure.Input},
-		"std:0.01@400 cannot be reconstructed":   {good(), Average{0.01, 0}, failure.Input},
-		"the relative error of its profile is":   {good(), Average{0.25, 0}, failure.Input},
-		`no tensor "std:0.1@100/more"`:           {lacking, Average{0.07, 0}, failure.Input},
-		`"std:0.05@400/layer/w": expected shape`: {shaped, Average{0.07, 0}, failure.Input},
+		"expected 0.001 to 0.28":                            {good(), Average{0.3, 400}, failure.Usage},
+		"of step 150, only of these steps: 100 200 300 400": {good(), Average{0.07, 150}, failure.Input},
+		"0 snapshots of averages":                           {ordinary, Average{0.07, 0}, failure.Input},
+		"std:0.01@400 cannot be reconstructed":              {good(), Average{0.01, 0}, failure.Input},
+		"the relative error of its profile is":              {good(), Average{0.25, 0}, failure.Input},
+		`no tensor "std:0.1@100/more"`:                      {lacking, Average{0.07, 0}, failure.Input},
+		`"std:0.05@400/layer/w": expected shape`:            {shaped, Average{0.07, 0}, failure.Input},
 	} {
 		_, _, err := Reconstruct(c.c, c.want)
 		if err == nil || failure.ClassOf(err) != c.class || !strings.Contains(err.Error(), message) {
@@ -221,7 +222,7 @@ func TestReconstructRefuses(t *testing.T) {
 	}
 }
 
-// If a name is parsed and formatted, Parse accepts the result with the same meaning.
+// Parse inverts String: if a name is parsed, the formatted average parses to the same average.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{
 		"std:0.05", "std:0.05@4000", "std:1e-3@1", "std:", "std:@", "std:NaN", "std:0.1@0", "ema",

@@ -58,7 +58,7 @@ func Gamma(std float64) (float64, error) {
 // Decay returns beta(t), the share of the old average that remains after step t = 1, 2, ...
 func Decay(gamma float64, t int64) float64 { return portable.Pow(1-1/float64(t), gamma+1) }
 
-// profile is a profile after a number of steps.
+// profile is the function p(s) above for an exponent gamma, after T = steps steps.
 type profile struct{ gamma, steps float64 }
 
 // inner returns the integral of the product of two profiles (EDM2, algorithm 3, p_dot_p).

@@ -16,8 +16,8 @@ import (
 const MaxSnapshots = 16
 
 // Steps returns the steps whose snapshots a training run of the given number of steps keeps, in ascending order: the
-// multiples of every·2^k for the smallest k >= 0 that gives at most MaxSnapshots steps. A shorter run therefore also
-// keeps all of these steps that it reaches.
+// multiples of every·2^k for the smallest k >= 0 that gives at most MaxSnapshots steps. A run of fewer steps therefore
+// keeps each of these steps that it reaches.
 func Steps(every, steps int64) (kept []int64) {
 	for steps/every > MaxSnapshots {
 		every *= 2
@@ -28,7 +28,7 @@ func Steps(every, steps int64) (kept []int64) {
 	return kept
 }
 
-// Average is the average with a profile after a number of steps.
+// Average identifies a moving average by its profile and by the step after which it was taken.
 type Average struct {
 	Std  float64 // relative standard deviation of the profile
 	Step int64   // 0 means the last step for which there is a snapshot
@@ -68,7 +68,8 @@ func Parse(name string) (a Average, ok bool) {
 	return a, true
 }
 
-// maxAverages bounds the number of averages in one file, because the time to combine them grows with its cube.
+// maxAverages bounds the number of averages in one file, because the time to combine them grows with the cube of this
+// number.
 const maxAverages = 1024
 
 // List returns the averages whose snapshots a checkpoint holds, sorted by step.
@@ -109,7 +110,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	have := List(c)
 	if len(have) == 0 || len(have) > maxAverages {
 		return nil, nil, failure.New(failure.Input,
-			"give the output named averages of a train run with --ema-profiles and --ema-snapshot-every",
+			"give the output \"averages\" of a train run that had --ema-profiles and --ema-snapshot-every",
 			"it has %d snapshots of averages, expected 1 to %d", len(have), maxAverages)
 	}
 	var steps []int64
@@ -122,7 +123,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	}
 	if !slices.Contains(steps, want.Step) {
 		return nil, nil, failure.New(failure.Input, "choose one of these steps",
-			"it has no snapshots of step %d; those it has are of these steps: %s",
+			"it has no snapshots of step %d, only of these steps: %s",
 			want.Step, strings.Trim(fmt.Sprint(steps), "[]"))
 	}
 	have = slices.DeleteFunc(have, func(a Average) bool { return a.Step > want.Step })
@@ -133,7 +134,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	r := &Reconstructed{Average: want, Residual: residual, Snapshots: len(have)}
 	if !(residual <= MaxResidual) {
 		return nil, nil, failure.New(failure.Input,
-			"choose a relative standard deviation closer to those of the snapshots, or a later step, up to which there are more",
+			"choose a relative standard deviation closer to those of the snapshots, or a later step, which has more snapshots",
 			"the average %v cannot be reconstructed from %d snapshots: the relative error of its profile is %.2g, "+
 				"expected at most %v", want, len(have), residual, MaxResidual)
 	}
@@ -145,7 +146,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	return out, r, nil
 }
 
-// fit returns the coefficients with which the sum of the averages in have is closest to want; see solve.
+// fit returns the coefficients of the linear combination of have that is closest to want; see solve.
 func fit(have []Average, want Average) (x []float64, residual float64, err error) {
 	var profiles []profile
 	for _, a := range append(slices.Clone(have), want) {

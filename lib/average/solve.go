@@ -6,12 +6,12 @@ import (
 	"vapo/lib/linalg"
 )
 
-// solve returns the coefficients x [len(have)] with which the sum of the profiles in have is closest to want in the L2
+// solve returns the coefficients x [len(have)] of the linear combination of have that is closest to want in the L2
 // norm, among all coefficients whose sum is 1. residual is the distance as a fraction of the norm of want.
 //
 // EDM2 (algorithm 3) does not fix the sum, which with hundreds of snapshots is close to 1 anyway. With a few snapshots,
-// the sum would be off by a percent or more, and so would all weights. Averages of different lengths often differ by
-// less than that, because late in training the weights change little compared with their size.
+// the sum would be off by a percent or more, and so would all weights of the network. Averages of different lengths
+// often differ by less than a percent, because late in training the weights change little compared with their size.
 func solve(have []profile, want profile) (x []float64, residual float64, err error) {
 	n := len(have)
 	a := make([]float64, n*n) // inner products

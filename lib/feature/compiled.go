@@ -12,7 +12,8 @@ import (
 	"vapo/lib/layer"
 )
 
-// compiled is a network for images of one kind. Its graph is compiled before its first run.
+// compiled is a network with one form of input: either resized images, or the pixels of images of one size. Its graph
+// is compiled before its first run.
 type compiled struct {
 	rows, size int // the input is [rows, size]
 	// write checks an image and writes it to a row of x. It must be safe for concurrent use.
@@ -88,23 +89,24 @@ func (p *compiled) fill(images Images, base, lo, hi int) error {
 	return nil
 }
 
-// errOtherSize is returned by a program for images of one size that gets an image of another size.
+// errOtherSize means that a network compiled for images of one size got an image of another size.
 var errOtherSize = errors.New("an image of another size")
 
-// programs are the programs of a network. Only the sizes of a block's images decide which program computes the block.
-// So a run that finds some features in the cache computes the others like a run that finds none.
+// programs holds the compiled forms of a network. Only the sizes of a block's images decide which form computes the
+// block. So a run that finds some features in the cache computes the missing ones exactly as a run that finds none.
 type programs struct {
 	// whole takes images of every size that the network accepts.
 	whole *compiled
-	// small takes images whose size is shape. It is nil if that size is not smaller than the network's input. It gets the
-	// original pixels, which are fewer bytes to copy to a device than resized images.
+	// small takes images whose size is shape, which is smaller than the network's input. It gets the original pixels,
+	// which are fewer bytes to copy to a device than resized images. It is nil until the first block of such images.
 	small *compiled
 	shape [3]int
-	// forSize returns the program small for images of the size of im. forSize is nil if the engine computes on a CPU.
+	// forSize returns the value of small for images of the size of im, or nil if they are not smaller than the network's
+	// input. forSize itself is nil if the engine computes on a CPU.
 	forSize func(im Image) *compiled
 }
 
-// fill writes images [lo, hi) to the input of the program that it returns, which is ready; see compiled.fill.
+// fill chooses and compiles the form for images [lo, hi), writes them to its input and returns it; see compiled.fill.
 func (p *programs) fill(images Images, base, lo, hi int) (*compiled, error) {
 	if p.forSize != nil {
 		first, err := images.Image(lo)

@@ -10,11 +10,11 @@ import (
 	"vapo/lib/enginename"
 )
 
-var onBackend = flag.String("backend", "", "an engine that must agree with the CPU's, such as xla:cuda")
+var onBackend = flag.String("backend", "", "an engine that must agree with tape, such as xla:cuda")
 
-// The whole network, on an image of the smallest size that it can process, gives the same features on every engine as
-// on tape, up to rounding. The image is enlarged by the graph, as on devices. TestInceptionAgainstPyTorch compares tape
-// with PyTorch.
+// On the Go engine, and on the engine of -backend, the whole network gives the same features as on tape, up to
+// rounding. The graph enlarges the image, as on devices, but only to 75x75 pixels, the smallest input that the network
+// can process. TestInceptionAgainstPyTorch compares tape with PyTorch.
 func TestInceptionOnEveryEngine(t *testing.T) {
 	const side, tap = 75, 2048
 	resize := &resizeGraph{how: PyTorchFID, c: 3, h: 20, w: 24, side: side}

@@ -18,7 +18,7 @@ import (
 // so a set of 50,000 images reuses every shard of its first 10,000.
 const Shard = 250
 
-// shardVersion must change if the code changes so that the same images and network give other features.
+// shardVersion must change whenever a change of the code changes the features of the same images and network.
 const shardVersion = 1
 
 // maxShardBytes bounds the pixels of a shard that stay in memory between hashing them and computing their features. The

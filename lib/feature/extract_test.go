@@ -111,10 +111,10 @@ func TestShardsAddUp(t *testing.T) {
 		}
 	}
 	if !maps.EqualFunc(shared, extended.Cache.(memory), bytes.Equal) {
-		t.Error("three workers cached other shards than one")
+		t.Error("three workers did not cache the same shards as one extractor")
 	}
 	if e := newExtraction(t, shared); !slices.Equal(e.rows(t, all), want) || e.computed != 0 {
-		t.Errorf("after all workers had finished %d images were computed", e.computed)
+		t.Errorf("after all workers had finished, the features differ or %d images were computed", e.computed)
 	}
 
 	// End a run in the third shard, by cancellation or by an unreadable image.
@@ -127,7 +127,7 @@ func TestShardsAddUp(t *testing.T) {
 		}
 	}
 	if _, _, err := killed.Extract(ctx, feature.Of(all)); !errors.Is(err, stop) || len(killed.Cache.(memory)) != 2 {
-		t.Errorf("killed with %v and %d shards", err, len(killed.Cache.(memory)))
+		t.Errorf("the cancelled run ended with %v and cached %d shards, want %v and 2", err, len(killed.Cache.(memory)), stop)
 	}
 	failed := newExtraction(t, killed.Cache)
 	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7})
@@ -135,7 +135,7 @@ func TestShardsAddUp(t *testing.T) {
 		t.Errorf("an image that cannot be read: %v", err)
 	}
 	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.Shard {
-		t.Errorf("a killed run resumed with %d cached images", failed.cached)
+		t.Errorf("after a cancelled run, the features differ or %d images were cached", failed.cached)
 	}
 }
 
@@ -148,12 +148,12 @@ func TestShardKeys(t *testing.T) {
 		"weights": func(e *extraction, _ *dataset.Images) { e.Weights = "sha256:2" },
 		"engine":  func(e *extraction, _ *dataset.Images) { e.Backend = "xla-cuda" },
 		"pixels":  func(_ *extraction, set *dataset.Images) { set.Pixels[29*128]++ },
-		"number":  func(_ *extraction, set *dataset.Images) { set.N--; set.Pixels = set.Pixels[:29*128] },
+		"count":   func(_ *extraction, set *dataset.Images) { set.N--; set.Pixels = set.Pixels[:29*128] },
 	} {
 		e, other := newExtraction(t, maps.Clone(cache)), images(30, nil)
 		edit(e, other)
 		if e.rows(t, other); e.computed != other.N {
-			t.Errorf("a shard computed with other %s was used", name)
+			t.Errorf("a cached shard was used although the %s changed", name)
 		}
 	}
 	named := images(30, []int64{})
@@ -165,7 +165,7 @@ func TestShardKeys(t *testing.T) {
 		for _, bad := range [][]byte{nil, value[:len(value)/2], []byte("ARROW1")} {
 			e := newExtraction(t, memory{key: bad})
 			if got := e.rows(t, set); !slices.Equal(got, want) || e.computed != 30 {
-				t.Errorf("of a damaged shard of %d bytes %d images were computed", len(bad), e.computed)
+				t.Errorf("a damaged shard of %d bytes: the features differ or %d images were computed", len(bad), e.computed)
 			}
 		}
 	}
@@ -189,7 +189,7 @@ func TestTable(t *testing.T) {
 		"nan":            {Name: "features", Shape: []int{1}, Data: []float32{1, float32(nan())}},
 	} {
 		if _, _, err := feature.FromTable(&tensorfile.Table{Rows: 2, Columns: []tensorfile.Column{c}}); err == nil {
-			t.Errorf("%s passes for features", name)
+			t.Errorf("%s was accepted as features", name)
 		}
 	}
 }

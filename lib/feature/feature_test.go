@@ -273,7 +273,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Open accepts only checkpoints as training writes them.
+// Open accepts only checkpoints like those that training writes.
 func TestOpen(t *testing.T) {
 	g := read(t)
 	w := weights(g)

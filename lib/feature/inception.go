@@ -32,10 +32,10 @@ const (
 // inceptionSide is the height and width in pixels of the network's input.
 const inceptionSide = 299
 
-// inception builds the network of 2015-12-05 (Szegedy et al., arXiv 1512.00567, as released with TensorFlow), in which
-// the FID was defined (Heusel et al., arXiv 1706.08500). Layers have the names of the published PyTorch weights. A unit
-// is a convolution, a batch normalisation and a ReLU. The batch normalisation has fixed statistics and is folded into
-// the convolution.
+// inception builds the network of 2015-12-05 (Szegedy et al., arXiv 1512.00567, as released with TensorFlow), with
+// which the FID was defined (Heusel et al., arXiv 1706.08500). Layers have the names of the published PyTorch weights.
+// A unit is a convolution, a batch normalisation and a ReLU. The batch normalisation has fixed statistics and is folded
+// into the convolution.
 type inception struct {
 	b      *layer.Builder
 	tap    int    // the requested tap
@@ -265,7 +265,7 @@ func newInception(be backend.Backend, src WeightSource, o Options, block int) (*
 	net.programs.forSize = func(im Image) *compiled {
 		r := &resizeGraph{o.Resize, im.C, im.H, im.W, side}
 		if checkInceptionImage(im) != nil || !r.fits() {
-			return nil // the other program reports the error
+			return nil // programs.whole takes these images, or reports their error
 		}
 		return form(r.write, r, im.C, im.H, im.W)
 	}

@@ -144,10 +144,10 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 	for i := range 2 {
 		row := rows[i*(tap+LogitsTap):][:tap+LogitsTap]
 		if e := relative(row[:tap], unpack(t, g.Formula["768"])[i*tap:(i+1)*tap]); !(e < 1e-5) {
-			t.Errorf("features of image %d beside logits: relative error %g", i, e)
+			t.Errorf("features of image %d, computed together with logits: relative error %g", i, e)
 		}
 		if e := relative(row[tap:], unpack(t, g.Formula["1008"])[i*LogitsTap:(i+1)*LogitsTap]); !(e < 1e-5) {
-			t.Errorf("logits of image %d beside features: relative error %g", i, e)
+			t.Errorf("logits of image %d, computed together with features: relative error %g", i, e)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func testFile(t *testing.T, name string) string {
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is not here (VAPO_TESTDATA names its folder)", name)
+		t.Skipf("%s is missing; VAPO_TESTDATA names its folder", name)
 	}
 	return path
 }
@@ -193,7 +193,7 @@ func cifar64(t *testing.T) *dataset.Images {
 	const n = 64
 	raw, err := exec.Command("tar", "-xJOf", archive, "cifar-10-batches-bin/test_batch.bin").Output()
 	if err != nil {
-		t.Skipf("unpacking %s takes tar and xz: %v", archive, err)
+		t.Skipf("unpacking %s requires tar and xz: %v", archive, err)
 	}
 	im := &dataset.Images{Name: "cifar10", Split: "test", N: n, C: 3, H: 32, W: 32}
 	for i := range n {
@@ -235,7 +235,7 @@ func TestInceptionOnCIFAR(t *testing.T) {
 	}
 }
 
-// The published weights up to Mixed_7a agree with PyTorch on the same images, for every resize convention.
+// The published weights up to Mixed_7a agree with PyTorch on 64 images of CIFAR-10, for every resize convention.
 func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	source, err := OpenWeights(testFile(t, "inception-2015-12-05-trunk.pth"))
 	if err != nil {
@@ -275,7 +275,7 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 
 func TestInceptionRefuses(t *testing.T) {
 	if _, err := NewInception(fastEngine(t), formulaWeights(t), Options{Tap: 100, Resize: PyTorchFID}); err == nil {
-		t.Error("a tap of 100 channels was found")
+		t.Error("tap 100 was accepted")
 	}
 	if _, err := NewInception(fastEngine(t), formulaWeights(t), Options{Tap: 64, Resize: "lanczos"}); err == nil {
 		t.Error("an unknown convention was accepted")

@@ -86,11 +86,10 @@ func TestMoments(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.N() != 70 || !slices.Equal(got.Mean(), want.Mean()) || !slices.Equal(got.Cov(), want.Cov()) {
-		t.Errorf("mean %v, want %v", got.Mean(), want.Mean())
+		t.Errorf("moments of %d images with the mean %v, want 70 with %v", got.N(), got.Mean(), want.Mean())
 	}
 }
 
-// Errors carry the class of the failure.
 func TestErrorClasses(t *testing.T) {
 	be := engine(t)
 	text := filepath.Join(t.TempDir(), "text")

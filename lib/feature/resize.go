@@ -24,7 +24,6 @@ const (
 	Clean Resize = "clean"
 )
 
-// resizes lists the conventions in use.
 var resizes = []Resize{PyTorchFID, TF1, Clean}
 
 // axisTaps returns the interpolation taps that resize an axis from in pixels to out pixels, one entry per output pixel.
@@ -123,7 +122,7 @@ func newPlaner(how Resize, w int, rows, cols []picture.Taps) *planer {
 // plane resizes one channel: first its rows, then its columns, with intermediate values in float32 as in Pillow.
 func (p *planer) plane(dst []float32, src []uint8) {
 	const side = inceptionSide
-	done := 0 // number of input rows widened or skipped so far
+	done := 0 // number of input rows that were resized or skipped so far
 	for y, t := range p.rows {
 		done = max(done, t.First)
 		for ; done < t.First+len(t.Weights); done++ {

@@ -9,8 +9,8 @@ import (
 // products, one for each axis. A device gets 12 kB instead of 1 MB for an image of 32x32 pixels, and the products take
 // at most a thirtieth of the network's arithmetic.
 //
-// Note: the CPU engine resizes on the host, with sums in float64. The graph's float32 would change the bits of
-// features, and a dense product of large images takes longer than a few taps for each pixel.
+// Note: the CPU engine resizes on the host, with sums in float64. Sums in float32, as in the graph, would change the
+// bits of features, and a dense product of large images takes longer than a few taps for each pixel.
 type resizeGraph struct {
 	how     Resize
 	c, h, w int // shape of an image
@@ -35,7 +35,7 @@ func (r *resizeGraph) centre() float32 {
 	return 128
 }
 
-// write writes an image to a row of the input [n, c, h, w].
+// write writes an image, less centre, to a row of the input [n, c, h, w].
 func (r *resizeGraph) write(row []float32, im Image) error {
 	if err := checkInceptionImage(im); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (r *resizeGraph) build(b *layer.Builder, x *graphop.Node) *graphop.Node {
 	switch r.how {
 	case PyTorchFID:
 		x = graphop.Scale(x, 2./255)
-	case Clean: // bicubic weights overshoot
+	case Clean: // bicubic interpolation overshoots
 		x = graphop.Min(graphop.Max(x, graphop.Fill(x, -128, 1, 1, 1, 1)), graphop.Fill(x, 127, 1, 1, 1, 1))
 		fallthrough
 	default:

@@ -41,7 +41,7 @@ func resized(t *testing.T, be backend.Backend, r *resizeGraph, im Image) []float
 	return out
 }
 
-// For all conventions, the graph agrees with PyTorch and Pillow, and even more closely with the host.
+// For all conventions, a resize in the graph agrees with PyTorch and Pillow, and even more closely with resizers.
 func TestResizeInGraph(t *testing.T) {
 	compute, err := device.OpenGo()
 	if err != nil {
@@ -125,7 +125,7 @@ func TestInceptionFromPixels(t *testing.T) {
 	}
 	same := features(cpu, Of(patterned(2, 32, 32)))
 	if slices.Equal(got, same) {
-		t.Error("both networks have the same bits: the graph resized nothing")
+		t.Error("both networks gave the same bits, so the graph resized nothing")
 	}
 
 	mixed := inMemory{}
@@ -138,10 +138,10 @@ func TestInceptionFromPixels(t *testing.T) {
 		t.Errorf("images of several sizes: relative difference %g", e)
 	}
 	if slices.Equal(got[:block*tap], same[:block*tap]) || !slices.Equal(got[block*tap:], same[block*tap:]) {
-		t.Error("expected the first block from the graph, the blocks with other sizes from the host")
+		t.Error("expected the graph to resize the first block, and the host to resize the blocks with other sizes")
 	}
 
-	// Images of another size are computed by another program. Earlier computations do not matter.
+	// Images of another size need another compiled form. Their features do not depend on earlier computations.
 	enlarged := inMemory(slices.Repeat(mixed[4:5], block))
 	fresh, err := newInception(asDevice{fastEngine(t)}, formulaWeights(t), o, block)
 	if err != nil {

@@ -51,7 +51,7 @@ func (s asSource) Tensor(name string) ([]float32, []int, bool, error) {
 	return nil, nil, false, nil
 }
 
-// The three formats give the same network, regardless of the names of the files.
+// The three formats give the same network. The file names have no extension, so the content decides the format.
 func TestOpenWeights(t *testing.T) {
 	tensors := stem(t)
 	files := map[string]string{
@@ -88,7 +88,7 @@ func TestOpenWeights(t *testing.T) {
 			want = got
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s gives other features than PyTorch's file", format)
+			t.Errorf("%s: the features differ from those of the PyTorch file", format)
 		}
 		_, err = Open(fastEngine(t), files[format], "", Options{Tap: 768, Resize: PyTorchFID})
 		if err == nil || !strings.Contains(err.Error(), "serve the taps [64 192]") {
@@ -97,7 +97,7 @@ func TestOpenWeights(t *testing.T) {
 	}
 }
 
-// Writing weights again, from any format, gives the same bytes.
+// Weights that are read from a checkpoint and written again give the same bytes.
 func TestWriteWeightsIsDeterministic(t *testing.T) {
 	tensors := stem(t)
 	var a, b bytes.Buffer
@@ -183,6 +183,6 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		}
 	}
 	if _, err := OpenWeights(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a file that is not there was read")
+		t.Error("a missing file was read")
 	}
 }

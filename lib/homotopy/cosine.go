@@ -11,8 +11,8 @@ import (
 // with the prior's variance keep this variance along the path.
 //
 // The coefficients of the velocity, mu' of x̄ and sigma'/w of w·eps, form a vector of length pi/2 at all times, so the
-// flow is integrated in t. The path stops just before t = 1. At t = 1 sigma is 0, the velocity given x is undefined,
-// and the factor 1/sigma of L4 is infinite.
+// flow can be integrated in t itself. The path stops just before t = 1. At t = 1 sigma is 0, the velocity given x is
+// undefined, and the factor 1/sigma of L4 is infinite.
 type cosine struct {
 	plain
 	w float64

@@ -7,7 +7,7 @@ import (
 	"vapo/lib/homotopy"
 )
 
-// For every schedule, half-way from noise to data: the shares of data and noise in x_t, and the velocity.
+// For every schedule, the example prints the coefficients of data and noise in x_t and in dx/dt at t = 1/2.
 func Example() {
 	for _, name := range homotopy.Names() {
 		schedule, err := homotopy.Lookup(name, 1)

@@ -8,7 +8,7 @@ import (
 // Grids lists the names that Grid accepts.
 func Grids() []string { return []string{"equal", "edm"} }
 
-// The grid edm of Karras et al. (arXiv 2206.00364, equation 5): its range of noise-to-signal ratios and its exponent.
+// The range of noise-to-signal ratios of the grid edm, and its exponent; see Grid.
 const (
 	edmLargest, edmSmallest = 80, 0.002
 	edmExponent             = 7
@@ -21,7 +21,7 @@ const (
 //   - edm: the ratio r = sigma/mu of the noise to the signal falls from 80 to 0.002 as
 //     r_i = (80^(1/7) + (i-1)/(S-2)·(0.002^(1/7) - 80^(1/7)))^7 for i = 1 to S-1, where S is the number of steps
 //     (Karras et al., arXiv 2206.00364, equation 5). So most steps are near the data, where the flow bends. Values 0
-//     and S are the ends of the path. A ratio that the path does not reach is replaced by the nearer end.
+//     and S are the ends of the path. If the path does not reach a ratio, its nearer end takes the ratio's place.
 func Grid(name string, s Schedule, steps int) ([]float64, error) {
 	if steps < 1 || name == "edm" && steps < 3 {
 		return nil, failure.New(failure.Usage, "",

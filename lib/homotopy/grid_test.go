@@ -7,7 +7,7 @@ import (
 	"vapo/lib/homotopy"
 )
 
-// TestGridEDM compares the grid with formulas for the times at which sigma/mu = r, which were derived on paper.
+// TestGridEDM compares the grid with formulas for the times at which sigma/mu = r. Grid itself uses bisection.
 func TestGridEDM(t *testing.T) {
 	const steps, n2 = 18, 1e-4
 	times := map[string]func(r, w float64) float64{
@@ -52,7 +52,7 @@ func TestGrid(t *testing.T) {
 		t.Errorf("equal steps %v, %v", grid, err)
 	}
 	if grid, err = homotopy.Grid("edm", s, 18); err != nil || grid[10] >= 0.5 || grid[15] != 0.5 {
-		t.Errorf("to t = 0.5: %v, %v", grid, err) // ratios below 1 are not reached
+		t.Errorf("to t = 0.5: %v, %v", grid, err) // this path ends at a ratio of 1
 	}
 	for _, name := range []string{"equal", "edm", "wavy"} {
 		if _, err := homotopy.Grid(name, s, 2); (err == nil) != (name == "equal") {

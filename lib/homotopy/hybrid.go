@@ -17,8 +17,8 @@ import (
 // gradient of Phi [N, d], and in.Condition is t itself. Means and standard deviations are over the micro-batch.
 //
 // Up to the factor 1/d, size is the first term of L4, and of L5 when its square is multiplied out. The second term of
-// both, E[Phi·(gamma - gammabar)/2] = -E[grad Phi·v], occurs twice in hybrid, as align and as direction, each with a
-// different factor. The minimiser of hybrid is not the potential of the flow:
+// L4 and L5, E[Phi·(gamma - gammabar)/2] = -E[grad Phi·v], occurs twice in hybrid, as align and as direction, each with
+// a different factor. The minimiser of hybrid is not the potential of the flow:
 //
 //   - align makes the second term count twice. At t = 0, where direction has no factor, the minimiser is the flow's
 //     potential times k > 1, where k² = k + 1/(std(Gamma)·std(Phi)) with the flow's Phi. The flow is then too fast by
@@ -40,14 +40,14 @@ func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 	x, eps, v, t := in.flat(in.X), in.flat(in.Noise), in.velocity(), in.Condition
 	meanD := func(x *graphop.Node) *graphop.Node { return graphop.Scale(graphop.Sum(x, 1), 1/float64(d)) }
 	centred := func(x *graphop.Node) *graphop.Node { return graphop.Sub(x, graphop.Mean(x, 0)) }
-	// Like PyTorch by default, divide by n-1.
+	// Divide by n-1, as PyTorch does by default.
 	std := func(x *graphop.Node) *graphop.Node {
 		return graphop.Sqrt(graphop.Scale(graphop.Sum(graphop.Square(centred(x)), 0), 1/float64(n-1)))
 	}
 
 	cross := graphop.Mul(graphop.Mul(eps, x), graphop.Div(in.DMu, in.DSigma)) // -x̄·eps/w
 	gamma := centred(graphop.Mul(graphop.Affine(t, -1, 1), meanD(graphop.Add(graphop.Square(eps), cross))))
-	// RowMax of a single element returns the element and has no gradient.
+	// RowMax of a single element returns the element and has no gradient, so the std of Phi counts as a constant.
 	size := graphop.RowMax(std(psi))
 	align := graphop.Div(graphop.Mul(gamma, psi), graphop.AddScalar(graphop.Mul(std(gamma), size), 1e-8))
 

@@ -14,7 +14,7 @@ import (
 	"vapo/lib/random"
 )
 
-// The loss, each sample's share of it, and the gradients with respect to the parameters agree with PyTorch's
+// The loss, each sample's share of the loss, and the gradients with respect to the parameters agree with PyTorch's
 // (testdata/hybrid.py).
 func TestHybridGolden(t *testing.T) {
 	raw, err := os.ReadFile("testdata/hybrid.json")
@@ -131,7 +131,7 @@ func TestHybridAtTheStartIsTooFast(t *testing.T) {
 	}
 }
 
-// At a single time t > 0, too, the flow's potential is not a minimum of the hybrid loss.
+// At a single time t > 0, too, the flow's potential is a minimum of matching but not of the hybrid loss.
 func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 	const n, d, batches = 2000, 2, 40
 	m, s := []float64{0.6, -0.2}, 0.5
@@ -175,7 +175,7 @@ func TestHybridAndConstants(t *testing.T) {
 	// Gamma is 0 at t = 1, and (1/2) mean_d(eps² - x̄·eps) at t = 1/2: mean 1/2, variance 3/8 there.
 	mean, square := 0.25, 0.5*(0.25+0.375)
 	stdGamma := math.Sqrt(square - mean*mean)
-	// Phi is 0.2 + ... - |x|²/4 with x ~ N(0, 1/2 I) at t = 1/2, and 0.4 + ... - |x|²/4 with x ~ N(0, I) at t = 1.
+	// Phi is offset + 0.2 - |x|²/4 with x ~ N(0, 1/2 I) at t = 1/2, and offset + 0.4 - |x|²/4 with x ~ N(0, I) at t = 1.
 	early, late := rate*0.5-0.25*d*0.5, rate-0.25*d
 	vEarly, vLate := 2*d*0.25/16.0, 2*d/16.0
 	stdPhi := math.Sqrt((vEarly+vLate)/2 + (early-late)*(early-late)/4)

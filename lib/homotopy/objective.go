@@ -81,7 +81,7 @@ func (in Inputs) velocity() *graphop.Node {
 // Terms are the nodes of a loss.
 type Terms struct {
 	Loss *graphop.Node // [1], what training minimises
-	// FieldRMS [1] is the root mean square of u over samples and dimensions.
+	// FieldRMS [1] is the root mean square of u, the network's field (see Loss), over samples and dimensions.
 	FieldRMS *graphop.Node
 	// Values for each sample, [N, 1]. Losses is the loss per dimension without the weight, so that Loss is the mean of
 	// Weight·Losses. Squares is |u|² divided by the number of dimensions. Values is Psi, or nil without a potential. For
@@ -101,7 +101,7 @@ func Loss(objective string, in Inputs, psi, u *graphop.Node) (terms Terms, err e
 	return terms, err
 }
 
-// The nodes and the order in which they are built are part of the results: gradients are summed in that order.
+// The order in which the nodes are built changes the last bits of results, because gradients are summed in that order.
 // TestGolden of stages/train pins the digests.
 func loss(objective string, in Inputs, psi, u *graphop.Node) (Terms, error) {
 	n, d := u.Shape()[0], u.Shape()[1]

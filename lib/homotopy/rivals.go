@@ -5,9 +5,9 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Output names what a network models. The method uses networks that model a potential. The others are its rivals, with
-// which it is compared: they have no potential, and train at half the cost, because their loss contains no gradient
-// with respect to x.
+// Output names what a network models. The method uses networks that model a potential. The other outputs are those of
+// rivals, networks without a potential, with which the method is compared. A rival trains at half the cost, because its
+// loss contains no gradient with respect to x.
 type Output string
 
 // The outputs.
@@ -50,7 +50,7 @@ func (p Point) VelocityOf(x, f float64) float64 {
 	return float64(rate*x) - float64((float64(p.Sigma*rate)-p.DSigma)*f)
 }
 
-// VelocityOfNoise returns the velocity R2 per unit of the integration variable. x [N, D] are points, variable [N, 1]
+// VelocityOfNoise returns the velocity of R2 per unit of the integration variable. x [N, D] are points, variable [N, 1]
 // holds their integration variables, and f [N, D] is the noise that a network predicts there. The schedule s must be
 // vp, which CheckOutput ensures. With sigma² = w²(1 - mu²), R2 is
 //

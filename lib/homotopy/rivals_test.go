@@ -16,7 +16,8 @@ import (
 )
 
 // TestVelocityOfExactNoise: the noise of the closed form, E[eps|x] = -sigma·grad log rhobar, gives the velocity of the
-// closed form. The score comes from differences of the log density, which do not use the formula for the velocity.
+// closed form. The score, grad log rhobar, is computed from differences of the log density, independently of the
+// velocity.
 func TestVelocityOfExactNoise(t *testing.T) {
 	mix, err := dataset.NewMixture([]dataset.Component{
 		{Weight: 1, Mean: []float64{0.8, 0.1}, Std: 0.3}, {Weight: 2, Mean: []float64{-0.5, 0.6}, Std: 0.2}})

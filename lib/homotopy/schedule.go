@@ -14,9 +14,9 @@ type Point struct {
 // LogDensity solves L6 for log rhobar(x, t), in nats, up to a constant that depends on t only. A larger value means
 // that x is more like the data. phi is Phi(x, t), the potential of the flow in t, and square is |x|².
 //
-// Phi itself does not measure this, because it also contains the quadratic term of L6. Near t = 1, where g goes to 0,
-// Phi contains nothing else. So t must be well inside (0, 1). At x = mu·x̄ the result is the log of a kernel density
-// estimate at x̄, over the data, with bandwidth sigma/mu.
+// Phi itself does not measure the density, because it also contains the quadratic term of L6. Near t = 1, where g goes
+// to 0, Phi contains nothing else. So t must be well inside (0, 1). At x = mu·x̄ the result is the log of a kernel
+// density estimate at x̄, over the data, with bandwidth sigma/mu.
 func (p Point) LogDensity(phi, square float64) float64 {
 	return (phi - p.DMu*square/(2*p.Mu)) / (p.Sigma * (p.Sigma*p.DMu/p.Mu - p.DSigma))
 }
@@ -82,7 +82,9 @@ func unknown(what, name string, known []string) error {
 	return failure.New(failure.Usage, "", "%s %q is unknown: expected one of %v", what, name, known)
 }
 
-// edge is the distance of the training times from the ends of the path, where the velocity given x is not defined.
+// edge is the distance that linear, cosine and vp keep from t = 1, where their sigma is 0 and the velocity given x is
+// not defined. They also begin at edge instead of 0, in their integration variables. plain.Draw also returns times
+// above 1-edge, but At then returns the point at 1-edge.
 const edge = 1e-5
 
 // unweighted is the common part of schedules whose loss has the weight 1 at all times.

@@ -45,7 +45,7 @@ func TestDerivatives(t *testing.T) {
 }
 
 // Every schedule is a member of H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n². The test solves these equations for a and
-// b at all times. b, the exponent of the likelihood, must grow with t.
+// b at several times. b, the exponent of the likelihood, must grow with t.
 func TestMembersOfTheFamily(t *testing.T) {
 	const n = vapoLikelihoodStd
 	for _, w := range []float64{1, 0.5, 3} {
@@ -131,8 +131,8 @@ func TestDivergenceFromThePrior(t *testing.T) {
 	p := s.At(0)
 	spread := 0.5 * (p.Sigma*p.Sigma - 1 - 2*math.Log(p.Sigma))
 	if nats := p.Mu*p.Mu*square/2 + d*spread; !(nats > 0.06 && nats < 0.07) || !(spread < 5e-10) {
-		t.Errorf("the path begins %v nats from the prior, with %v per dimension from sigma, expected below 0.07 and 5e-10",
-			nats, spread)
+		t.Errorf("the path begins %v nats from the prior, with %v per dimension from sigma, "+
+			"expected 0.06 to 0.07 and below 5e-10", nats, spread)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestTrainingTimes(t *testing.T) {
 			}
 			before = at
 			if c := s.Condition(at); !(c >= -1e-12 && c <= 1+1e-12) {
-				t.Errorf("%s: the network is given %v at t = %v, expected a number in [0, 1]", name, c, at)
+				t.Errorf("%s: the condition is %v at t = %v, expected a number in [0, 1]", name, c, at)
 			}
 			if w := s.Weight(at); !(w > 0 && w <= 1) {
 				t.Errorf("%s: weight %v at t = %v", name, w, at)
@@ -205,12 +205,12 @@ func TestTrainingTimes(t *testing.T) {
 	}
 }
 
-// Users evaluate the field at exactly t = 0 and t = 1, so Condition must be finite there.
+// Users evaluate the field at exactly t = 0 and t = 1, so Condition must be in [0, 1] there.
 func TestConditionIsFiniteAtTheEnds(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 1e-30, 1} {
 			if c := s.Condition(at); !(c >= 0 && c <= 1) {
-				t.Errorf("%s: the network is given %v at t = %v", name, c, at)
+				t.Errorf("%s: the condition is %v at t = %v, expected a number in [0, 1]", name, c, at)
 			}
 		}
 	}

@@ -14,7 +14,8 @@ func TimeNames() []string { return []string{"uniform", "log-uniform", "logit-nor
 // u is uniform, the times follow the distribution. If u is stratified, so are the times.
 type TimeDistribution func(s Schedule, u float64) float64
 
-// Bounds on the parameters of the logit-normal distribution. Outside these bounds nearly all draws round to the ends.
+// Bounds on the parameters of the logit-normal distribution. Beyond maxLocation or maxScale, most times are next to an
+// end of the path; below minScale, nearly all times are equal.
 const (
 	maxLocation = 10
 	minScale    = 1e-3

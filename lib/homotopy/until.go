@@ -14,7 +14,7 @@ const maxEnd = 1e4
 //
 // A tEnd below 1 stops early, at noisy data mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is possible on vapo only:
 // there t is the exponent of the likelihood in H2, and sigma² = n²/(n²/w² + t) keeps falling. The other paths end at t
-// = 1, where sigma = 0. Beyond t = 1 the flow is good only if the network was trained with such an end.
+// = 1, where sigma = 0. Beyond t = 1 the flow is good only if the network was trained with a tEnd above 1.
 func Until(s Schedule, tEnd float64) (Schedule, error) {
 	from, to := s.Span()
 	first, _ := s.Time(from)

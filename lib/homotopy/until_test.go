@@ -69,7 +69,7 @@ func TestUntil(t *testing.T) {
 	}
 }
 
-// Beyond t = 1 the network's condition continues smoothly, and stays of order one.
+// Beyond t = 1 the network's condition stays linear in ln t and of order one.
 func TestConditionBeyondOne(t *testing.T) {
 	for _, w := range []float64{1, 0.5, 3} {
 		s, err := Lookup("vapo", w)
@@ -91,6 +91,6 @@ func TestConditionBeyondOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c := s.Condition(10); math.Abs(c-1.14) > 0.005 {
-		t.Errorf("condition at t = 10 is %v, its comment says 1.14", c)
+		t.Errorf("condition at t = 10 is %v, the comment on vapo.Condition says 1.14", c)
 	}
 }

@@ -24,10 +24,10 @@ const (
 // The path starts only nearly at the prior: mu(0) = exp(-5.025) = 0.0066, so its first point is 0.0066 x̄ + sigma(0)
 // eps, while sampling starts from N(0, w² I). The divergence between the two distributions is at most
 // mu(0)²·E|x̄|²/(2w²) = 2.2e-5·E|x̄|²/w² nats plus 5e-10 nats per dimension. For 3072 pixels in [-1, 1] and w = 1 it is
-// less than 0.07 nats, most of it in the mean colour.
+// less than 0.07 nats.
 //
 // Near the data sigma is w·sqrt(0.1 q), so the velocity per unit of t grows as 1/sqrt(q) and is undefined at q = 0. The
-// velocity per unit of s = 1 - sqrt(q) is smaller by the factor 2 sqrt(q): for x̄ and eps/w of size one it stays
+// velocity per unit of s = 1 - sqrt(q) is smaller by the factor 2 sqrt(q): for x̄ and w·eps of size one it stays
 // between 0.13 and 2.7. So s is the variable of integration and the network's condition, and training times are uniform
 // in s. s starts just above 0, so that all times are positive, and ends at q = 1e-5 (as in Song et al.'s training),
 // where sigma = 1e-3 w.

@@ -7,8 +7,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// Near t = 1 the noise of energy grows as 1/sigma on all schedules but vapo, so the weight is sigma/w there. All other
-// combinations have weight 1.
+// Near t = 1 the noise of energy grows as 1/sigma on all schedules but vapo, so energy has the weight sigma/w on these
+// schedules. All other combinations of an objective and a schedule have the weight 1.
 func TestForObjective(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, objective := range Objectives() {

@@ -60,7 +60,7 @@ type Builder struct {
 }
 
 // Block returns x, an input or output of a block, and marks it if Remat is set. A reverse-mode pass may compute the
-// inside of a block again.
+// values inside a block again instead of keeping them.
 func (b *Builder) Block(x *graphop.Node) *graphop.Node {
 	if !b.Remat {
 		return x
@@ -150,8 +150,8 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 	gain := graphop.Reshape(weight, 1, groups, per, 1)
 	offset := graphop.Reshape(bias, 1, groups, per, 1)
 	if scale != nil {
-		// The result is (h·weight + bias)·(1+scale) + shift for the normalised h. Products without h are small, so they come
-		// first.
+		// The result is (h·weight + bias)·(1+scale) + shift for the normalised h. The products without h have far fewer
+		// elements, so they are computed first.
 		up := graphop.AddScalar(graphop.Reshape(scale, n, groups, per, 1), 1)
 		offset = graphop.Add(graphop.Mul(offset, up), graphop.Reshape(shift, n, groups, per, 1))
 		gain = graphop.Mul(gain, up)

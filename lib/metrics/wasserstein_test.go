@@ -92,7 +92,6 @@ func TestSlicedW2OfATranslation(t *testing.T) {
 	}
 }
 
-// The result does not depend on the number of processors.
 func TestSlicedW2IsDeterministic(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	a, b := points(r, 300, 4), points(r, 200, 4)

@@ -185,7 +185,6 @@ func TestAgreesWithTheHost(t *testing.T) {
 	}
 }
 
-// method returns a method for the solver on the host.
 func method(t *Tableau) odetest.Method {
 	return odetest.Method{A: t.A, B: t.B, C: t.C, E: t.E, EmbeddedOrder: t.EmbeddedOrder}
 }

@@ -89,7 +89,6 @@ func (u *update) run(t *testing.T, step int64, loss float64, grads [][]float64) 
 	return norm, applied
 }
 
-// feed runs the graph once.
 func (u *update) feed(t *testing.T, h optim.Hyper, loss float64, grads [][]float64) (norm float64, applied bool,
 	mean float64) {
 	t.Helper()

@@ -159,5 +159,4 @@ func (c Config) HasPotential(purpose string) error {
 		"%s needs a potential, but this network models the %s", purpose, c.Output)
 }
 
-// batchShape is the shape of n samples.
 func (c Config) batchShape(n int) []int { return append([]int{n}, c.Shape...) }

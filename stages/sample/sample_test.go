@@ -321,7 +321,7 @@ func TestReconstructedAverage(t *testing.T) {
 		code    failure.Class
 		message string
 	}{
-		"ema": {failure.Input, "it holds snapshots of averages"}, "std:0.05@6": {failure.Input, "are of these steps: 5 7"},
+		"ema": {failure.Input, "it holds snapshots of averages"}, "std:0.05@6": {failure.Input, "only of these steps: 5 7"},
 		"std:0.5": {failure.Usage, "expected 0.001 to 0.28"}, "std:x": {failure.Usage, "std:S@STEP"},
 		"std:0.28": {failure.Input, "cannot be reconstructed from 3 snapshots"},
 	} {

@@ -1,5 +1,5 @@
-// Package featuretest provides test weights for Inception without a file. A formula gives the weights exactly, so an
-// implementation in another language can compute the same weights.
+// Package featuretest provides test weights for Inception without a weights file. A formula gives the weights exactly,
+// so an implementation in another language can compute the same weights.
 package featuretest
 
 import (

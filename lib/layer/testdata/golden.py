@@ -1,6 +1,7 @@
 """Layers in PyTorch, for comparison: python3 golden.py > golden.json
 
-Each case holds the output for inputs from wave, and the gradients of sum(output * wave) in all inputs, in float64.
+Each case holds the output for inputs from wave, and the gradients of sum(output * wave) with respect to all inputs, in
+float64.
 """
 import json
 import math

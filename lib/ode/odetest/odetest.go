@@ -111,7 +111,6 @@ func Adaptive(m Method, f Func, x []float32, n int, t0, t1, rtol, atol float64) 
 	return nfe, nil
 }
 
-// solver is the state of an integration.
 type solver struct {
 	f    Func
 	d    int
