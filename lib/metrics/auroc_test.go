@@ -65,10 +65,10 @@ func TestAUROCProperties(t *testing.T) {
 		}
 		v, err := AUROC(in, out)
 		if want := wins / float64(len(in)*len(out)); err != nil || !closeTo(v, want, 1e-15) {
-			t.Errorf("AUROC(%v, %v) = %g, %v, pairs have %g", in, out, v, err, want)
+			t.Errorf("AUROC(%v, %v) = %g, %v, a count of all pairs gives %g", in, out, v, err, want)
 		}
 		if w, _ := AUROC(out, in); !closeTo(v+w, 1, 1e-15) {
-			t.Errorf("%g one way, %g the other", v, w)
+			t.Errorf("AUROC(in, out) is %g and AUROC(out, in) is %g, want a sum of 1", v, w)
 		}
 		if !slices.Equal(in, before) {
 			t.Error("the scores were sorted in place")

@@ -77,9 +77,9 @@ func (c *cloud) exact(i int, o *cloud, j int) float64 {
 }
 
 // within reports whether the squared distance between row i of c and row j of o is at most limit. square is this
-// squared distance as computed by the method squares. Its error is at most (d+8)·2ε times the sum of the squared norms:
-// ε/2 for each of the d roundings of the product and of the norms, and a few more for the centring and the sums. The
-// distance is computed again by exact only if this error could change the answer.
+// squared distance as computed by the method squares. With ε = 2⁻⁵², the error of square is at most (d+8)·ε times the
+// sum of the squared norms: ε/2 for each of the d roundings of the product and of the norms, and a few more for the
+// centring and the sums. The distance is computed again by exact only if this error could change the answer.
 func (c *cloud) within(i int, o *cloud, j int, square, limit float64) bool {
 	slack := float64(c.d+8) * 0x1p-52 * (c.norms[i] + o.norms[j])
 	if math.Abs(square-limit) > slack {

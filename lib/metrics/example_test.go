@@ -7,7 +7,7 @@ import (
 	"vapo/lib/metrics"
 )
 
-// The Fréchet distance of two sets of vectors that have the same spread and means 3 apart.
+// The two sets of vectors have the same covariance, and their means are 3 apart.
 func ExampleFrechetDistance() {
 	moments := func(rows ...float32) *metrics.Moments {
 		m := metrics.NewMoments(2)
@@ -27,8 +27,8 @@ func ExampleFrechetDistance() {
 	// Output: 9.000 = 9.000 for the means + 0.000 for the covariances
 }
 
-// The sliced Wasserstein distance is in the unit of the points: here the second set is the first one, moved by 1 in a
-// plane.
+// The second set is the first one, moved by 1. In a random direction of the plane, the mean square of this move is 1/2,
+// so the distance is sqrt(1/2).
 func ExampleSlicedW2() {
 	a := []float32{0, 0, 1, 0, 0, 1}
 	b := []float32{1, 0, 2, 0, 1, 1}

@@ -48,8 +48,9 @@ func exactly(t *testing.T, d int, m, s float64) *Moments {
 	return exact
 }
 
-// For two Gaussians with a known distance, the extrapolated distance is closer to it than the distance at N in at least
-// three quarters of the draws. Its mean error is at most a quarter of that of the distance at N.
+// The distance of two Gaussians is known. In at least three quarters of the draws, the extrapolated distance is closer
+// to the known one than the distance at N is. The mean error of the extrapolated distance is at most a quarter of that
+// of the distance at N.
 func TestFrechetInfinityRecoversADistance(t *testing.T) {
 	const n, d, draws = 1200, 24, 24
 	reference := exactly(t, d, 0.1, 1.25)
@@ -71,7 +72,8 @@ func TestFrechetInfinityRecoversADistance(t *testing.T) {
 		infinity += (r.Value - want) / draws
 	}
 	if atN < 0.1 || math.Abs(infinity) > atN/4 || nearer < draws*3/4 {
-		t.Errorf("mean error %.4f, at N %.4f; nearer in %d of %d draws", infinity, atN, nearer, draws)
+		t.Errorf("mean error %.4f after extrapolation, %.4f at N; the extrapolated distance is closer in %d of %d draws",
+			infinity, atN, nearer, draws)
 	}
 }
 
@@ -100,7 +102,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 		}
 		whole, err := FrechetDistance(momentsOf(t, a, tc.d), reference)
 		if err != nil || r.AtN != whole.Value {
-			t.Errorf("%d vectors of %d: %.17g at N, %.17g alone, %v", tc.n, tc.d, r.AtN, whole.Value, err)
+			t.Errorf("%d vectors of %d: AtN is %.17g, FrechetDistance gives %.17g, %v", tc.n, tc.d, r.AtN, whole.Value, err)
 		}
 	}
 	near := points(rand.New(rand.NewPCG(8, 5)), 100, 6)
@@ -116,7 +118,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 		}
 	}
 	if negative == 0 {
-		t.Error("no draw from the reference itself went below zero: the warning was not tested")
+		t.Error("no seed gave a negative distance, so the warning was not tested")
 	}
 }
 

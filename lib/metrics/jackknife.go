@@ -46,7 +46,8 @@ var studentT = [maxGroups - 1]float64{
 //
 // A permutation, which depends only on N, assigns the vectors to groups: the group of a vector is its position in the
 // permutation modulo g. If the groups were consecutive parts of a, a group could be a batch of the model, or a class of
-// sorted images. If the group were the index modulo g, it could be a class if classes alternate.
+// sorted images. If the group of a vector were its index modulo g, a group could be a class of images whose classes
+// alternate.
 //
 // The interval describes the random error at this N. It need not contain the distance for infinitely many vectors,
 // which FrechetInfinity estimates.

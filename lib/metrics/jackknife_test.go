@@ -60,7 +60,7 @@ func TestJackknifeEstimatesTheError(t *testing.T) {
 		}
 	}
 	if held < 85 {
-		t.Errorf("%d of %d intervals contain the mean", held, draws)
+		t.Errorf("%d of %d intervals contain the mean, expected at least 85", held, draws)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestJackknifeIgnoresTheOrder(t *testing.T) {
 	}
 	for _, e := range errs[:2] {
 		if e > 2*errs[2] || e < errs[2]/2 {
-			t.Errorf("standard errors %v: classes in turn, in blocks, in random order", errs)
+			t.Errorf("standard errors %v for classes in turn, in blocks and in random order, expected about the same", errs)
 		}
 	}
 }
@@ -147,7 +147,7 @@ func TestJackknifeRefuses(t *testing.T) {
 	refuses(t, "not finite", run(notFinite(), b, 2, 2), "row 2 of the sample set")
 }
 
-// Every distance is computed once. If several fail, the error is that of the one with the lowest index.
+// Every distance is computed once. If several computations fail, the error is that of the lowest index.
 func TestDistancesAtOnce(t *testing.T) {
 	const n = 11
 	var done [n]atomic.Int32

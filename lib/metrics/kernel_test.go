@@ -17,7 +17,7 @@ func TestKIDAgreesWithNumPy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The tolerance is relative to Mean. At values of the kernel of 1e7, fewer digits remain.
+		// The tolerance is relative to Mean. If the kernel has values of about 1e7, rounding leaves fewer digits.
 		tol := 1e-11
 		if g.Mean > 1000 {
 			tol = 1e-10
@@ -115,7 +115,7 @@ func TestKIDProperties(t *testing.T) {
 	a, b := points(r, n, d), points(r, n, d)
 	want := kid(a, b, d)
 	if got := kid(b, a, d); !closeTo(got, want, 1e-12) {
-		t.Errorf("%g one way, %g the other", want, got)
+		t.Errorf("KID(a, b) is %g, KID(b, a) is %g", want, got)
 	}
 	rotate := func(x []float32) []float32 { // exchanges two columns and negates one
 		y := slices.Clone(x)
@@ -149,7 +149,7 @@ func TestKIDProperties(t *testing.T) {
 	}
 }
 
-// The estimate is unbiased: if both samples come from one distribution, its mean over many draws is zero.
+// The estimate is unbiased: if both sets come from one distribution, the mean of the estimate over many draws is zero.
 func TestKIDIsUnbiased(t *testing.T) {
 	const n, d, draws = 20, 3, 400
 	var values []float64
@@ -212,7 +212,7 @@ func TestKIDRefuses(t *testing.T) {
 	refuses(t, "size", run(ok, ok, 2, KIDOptions{Size: 1}), "1 vectors")
 }
 
-// One subset of the usual size on Inception features: 8.2·10⁹ operations.
+// BenchmarkKIDSubset computes one subset of the usual size on Inception features, in 8.2·10⁹ operations.
 func BenchmarkKIDSubset(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	x, y := points(r, 1100, 2048), points(r, 1100, 2048)

@@ -51,7 +51,7 @@ func TestMMDKnown(t *testing.T) {
 	}
 	ab := mmd(a, b, d)
 	if ba := mmd(b, a, d); !closeTo(ba.Value, ab.Value, 1e-14) || ba.Bandwidth != ab.Bandwidth {
-		t.Errorf("%+v one way, %+v the other", ab, ba)
+		t.Errorf("MMD(a, b) is %+v, MMD(b, a) is %+v", ab, ba)
 	}
 	if math.Abs(ab.Value) > 0.01 {
 		t.Errorf("two samples of one distribution: %g", ab.Value)

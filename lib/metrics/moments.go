@@ -137,7 +137,7 @@ func (m *Moments) Add(rows []float32) error {
 		m.addRows(rows[lo*m.d:hi*m.d], w)
 	}
 	linalg.Parallel((m.d+strip-1)/strip, func(t int) {
-		for lo := 0; lo <= t*strip; lo += strip { // square by square, so that both triangles fit in caches
+		for lo := 0; lo <= t*strip; lo += strip { // square by square, so that the squares of both triangles fit in caches
 			for i := t * strip; i < min((t+1)*strip, m.d); i++ {
 				for j := lo; j < min(lo+strip, i); j++ {
 					m.m2[i*m.d+j] = m.m2[j*m.d+i]

@@ -234,7 +234,7 @@ func TestMomentsAreUnchangedAfterErrors(t *testing.T) {
 		t.Error("another dimension was merged")
 	}
 	if err := m.Merge(nil); err == nil {
-		t.Error("nothing was merged")
+		t.Error("nil was merged")
 	}
 	momentsClose(t, "after errors", m, &before, 0)
 	if m.N() != 2 || m.Dim() != 2 || m.Mean()[1] != 3 || m.Cov()[0] != 2 {

@@ -38,7 +38,7 @@ func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 	}
 	n, m := len(queries)/d, len(refs)/d
 	if k < 1 || k > m {
-		return nil, fmt.Errorf("nearest neighbours: k is %d, expected 1 to %d references", k, m)
+		return nil, fmt.Errorf("nearest neighbours: k is %d, expected 1 to %d, the number of references", k, m)
 	}
 	refNorms := make([]int64, m)
 	linalg.Parallel((m+refTile-1)/refTile, func(t int) {

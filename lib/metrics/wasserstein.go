@@ -15,7 +15,7 @@ import (
 //	sqrt(mean over directions θ of W2(θ·a, θ·b)²)
 //
 //	a: [na, d], b: [nb, d], row-major, finite, at least 1 point each
-//	projections: the number of directions; the error of the mean falls with its square root
+//	projections: the number of directions; the error of the mean falls as 1/sqrt(projections)
 //
 // The directions are uniformly distributed on the sphere. A direction depends only on the seed and its index, so calls
 // with the same seed use the same directions. W2 of two projected sets is computed exactly, as the L2 distance between

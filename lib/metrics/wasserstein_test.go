@@ -48,7 +48,7 @@ func TestSlicedW2Properties(t *testing.T) {
 		}
 		ab := sliced(t, a, b, d)
 		if ba := sliced(t, b, a, d); relative(ab, ba) > 1e-12 {
-			t.Errorf("%g one way, %g the other", ab, ba)
+			t.Errorf("SlicedW2(a, b) is %g, SlicedW2(b, a) is %g", ab, ba)
 		}
 		// Repeating every point of one set does not change the distance, although the sets then have different sizes.
 		if w := sliced(t, slices.Concat(a, a, a), b, d); relative(w, ab) > 1e-12 {

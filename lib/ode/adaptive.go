@@ -10,7 +10,8 @@ const (
 	maxFactor = 10
 )
 
-// resolution is 4 times the relative spacing of float32 numbers. f gets times in float32, so shorter steps are useless.
+// resolution is 4 times the relative spacing of float32 numbers. f gets times in float32, so steps shorter than
+// resolution·|t| are useless.
 const resolution = 4.0 / (1 << 23)
 
 // States of each row, [n, 1], and of the block.
@@ -26,13 +27,14 @@ const (
 // causes are the errors of the values of stateFailed.
 var causes = []error{1: ErrNonFinite, 2: ErrMaxSteps, 3: ErrStepSize}
 
-// adaptiveStep builds a run of a solver that chooses its steps. The error estimate err of a step from x to x'
-// satisfies
+// adaptiveStep builds the graph of one run of a solver that chooses its steps. The error estimate err of a step from x
+// to x' satisfies
 //
 //	e = sqrt(mean_j (err_j / (ATol + RTol·max(|x_j|, |x'_j|)))²) <= 1
 //
 // in every accepted step, where the mean is over the d values of the row. A trial step whose result is not finite is
-// rejected like one with too large an error. A row therefore fails with ErrNonFinite only if shorter steps do not help.
+// rejected like one with too large an error. A row therefore fails with ErrNonFinite only if shorter steps do not help,
+// or if f is not finite at the start.
 func (b *builder) adaptiveStep(flow Flow, a Adaptive) error {
 	n := b.x.Shape()[0]
 	row := func(name string) *graphop.Node { return b.declare(name, n, 1) }
@@ -103,15 +105,15 @@ func (b *builder) firstLength(k0, scale *graphop.Node) *graphop.Node {
 	return graphop.Where(small, graphop.Fill(d0, 1e-6, 1, 1), graphop.Scale(graphop.Div(d0, d1), 0.01))
 }
 
-// secondLength returns the length of the first step from the change of f over an Euler step of length h, as in the same
-// section.
+// secondLength returns the length of the first step, from the change of f over an Euler step of length h; see the
+// section that firstLength follows.
 func (b *builder) secondLength(k0, scale, h *graphop.Node) *graphop.Node {
 	d1, d2 := rms(k0, scale), graphop.Div(rms(graphop.Sub(b.f, k0), scale), h)
 	m := graphop.Max(d1, d2)
 	guess := power(graphop.Scale(m, 100), -1/float64(b.tab.EmbeddedOrder+1))
 	guess = graphop.Where(positive(m), guess, atLeast(graphop.Scale(h, 1e-3), 1e-6))
 	guess = graphop.Min(graphop.Scale(h, 100), guess)
-	return graphop.Where(positive(guess), guess, h) // the probe is not finite: leave the rest to the controller
+	return graphop.Where(positive(guess), guess, h) // if f is not finite at the probe, keep h: the controller shortens it
 }
 
 // scale returns the tolerance of an error for coordinates of the given size.

@@ -11,7 +11,7 @@ import (
 	"vapo/lib/ode"
 )
 
-// Three decays dx/dt = -x, integrated from t = 0 to 1 as one block. Each row has its own step length.
+// The example integrates three decays dx/dt = -x from t = 0 to 1 as one block. Each row has its own step length.
 func Example() {
 	decay := func(x, _ *graphop.Node) (*graphop.Node, []backend.State, error) { return graphop.Neg(x), nil, nil }
 	options := &ode.Adaptive{RTol: 1e-5, ATol: 1e-5, MaxSteps: 100}

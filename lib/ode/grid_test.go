@@ -54,6 +54,6 @@ func TestIntegrateGrid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.IntegrateGrid(context.Background(), x, equal); err == nil {
-		t.Error("a solver that chooses its steps took a grid")
+		t.Error("a solver that chooses its steps accepted a grid")
 	}
 }

@@ -61,8 +61,8 @@ var (
 
 // RowError names the row that could not be integrated. Use errors.Is to test for its cause.
 type RowError struct {
-	Row int     // index in the block
-	T   float64 // with adaptive steps, the time that the row had reached; otherwise NaN
+	Row int     // index of the row in x
+	T   float64 // the time that the row had reached; NaN with equal steps, or if x is not finite at the start
 	Err error   // ErrNonFinite, ErrMaxSteps or ErrStepSize
 }
 
@@ -143,7 +143,7 @@ func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, ste
 	}
 	h := (t1 - t0) / float64(steps)
 	return s.integrate(x, t0, t1, func(x []float32) ([]int, error) {
-		// t is recomputed in every step instead of accumulated, so that the last step ends exactly at t1.
+		// t is computed from the index of the step, because rounding errors would add up in a running sum.
 		return s.fixedSteps(ctx, x, steps, func(i int) (t, length float64) {
 			return t0 + float64((t1-t0)*(float64(i)/float64(steps))), h
 		})
@@ -151,11 +151,12 @@ func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, ste
 }
 
 // IntegrateGrid integrates like Integrate, in steps between consecutive times of grid, which must ascend. The solver
-// must have fixed steps.
+// must not choose its steps.
 func (s *Solver) IntegrateGrid(ctx context.Context, x []float32, grid []float64) (nfe []int, err error) {
 	steps := len(grid) - 1
 	if s.adaptive != nil || steps < 1 || !slices.IsSorted(grid) {
-		return nil, fmt.Errorf("ode: grid %v: expected at least two times in ascending order, and fixed steps", grid)
+		return nil, fmt.Errorf("ode: grid %v: expected at least two times in ascending order, "+
+			"and a solver that does not choose its steps", grid)
 	}
 	return s.integrate(x, grid[0], grid[steps], func(x []float32) ([]int, error) {
 		return s.fixedSteps(ctx, x, steps, func(i int) (t, length float64) { return grid[i], grid[i+1] - grid[i] })

@@ -112,7 +112,7 @@ func TestAdaptiveCountsLikeSciPy(t *testing.T) {
 	}
 }
 
-// unequalRows returns rows that need very different numbers of steps.
+// unequalRows returns rows, and a flow on which they need very different numbers of steps.
 func unequalRows(n, d int, seed uint64) (x []float32, f Flow) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	x = make([]float32, n*d)
@@ -270,7 +270,7 @@ func TestRowsAreIndependent(t *testing.T) {
 }
 
 func TestErrorsNameTheRow(t *testing.T) {
-	// In rows whose second value is above 0, the derivative of the first becomes NaN at that time.
+	// If the second value of a row is above 0, it is the time from which the derivative of the first value is NaN.
 	poison := flow(func(x, t *graphop.Node) *graphop.Node {
 		v, at := graphop.Slice(x, 1, 0, 1), graphop.Slice(x, 1, 1, 2)
 		late := and(positive(at), not(positive(graphop.Sub(at, t))))
@@ -331,7 +331,7 @@ func TestFailureLeavesNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := run(1e30, 1e30); err == nil {
-			t.Error("no failure")
+			t.Error("a block that overflows did not fail")
 		}
 		if got, err := run(0.5, 0.2); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%v after a failure (%v), %v before", got, err, want)

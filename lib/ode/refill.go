@@ -101,8 +101,8 @@ func newBlock(s *Solver, x []float32, t0, t1 float64) *block {
 	return b
 }
 
-// each calls f, which loads or stores a state, for every state of a row except its stages, because a new row overwrites
-// them.
+// each calls f, which loads or stores a state, for every state of a row except its stages, which a new row overwrites
+// before it reads them.
 func (b *block) each(f func(name string, v backend.Buffer) error) error {
 	for _, v := range []struct {
 		name   string

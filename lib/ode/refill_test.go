@@ -42,8 +42,8 @@ func (c *counted) Run(in, out []backend.Buffer) error {
 }
 
 // Rows that replace finished rows have the same bits and numbers of evaluations as in blocks whose rows wait for each
-// other. This also holds if f depends on values that the caller sets for each row. IntegrateAll needs fewer runs than
-// such blocks.
+// other, even if f depends on values that the caller sets for each row. IntegrateAll needs fewer runs than Integrate on
+// one block after another.
 func TestRefilledRows(t *testing.T) {
 	const n, d, rest = 23, 3, 5
 	for _, m := range []int{0, 1, n, 6*n + rest} {
@@ -76,7 +76,7 @@ func TestRefilledRows(t *testing.T) {
 		var blocks [2]*counter
 		var want []float32
 		var wantNFE []int
-		for i, lockstep := range []bool{false, true} { // for either form of the control input
+		for i, lockstep := range []bool{false, true} { // a control input for each row, or one for all rows
 			var s *Solver
 			s, blocks[i] = solver(lockstep)
 			results, all := []float32{}, []int{}
@@ -111,7 +111,7 @@ func TestRefilledRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, want) || !slices.Equal(nfe, wantNFE) {
-			t.Errorf("%d rows differ from those of blocks", m)
+			t.Errorf("%d rows: IntegrateAll differs from Integrate on blocks", m)
 		}
 		if slices.Contains(begun, false) || !slices.IsSorted(finished) || m > 0 && finished[len(finished)-1] != m {
 			t.Errorf("%d rows: begun %v, finished %v", m, begun, finished)
@@ -151,7 +151,7 @@ func TestIntegrateAllErrors(t *testing.T) {
 		t.Errorf("an error of placed becomes %v", err)
 	}
 	if all(compile(nil), x, nil) == nil {
-		t.Error("equal steps were refilled")
+		t.Error("a solver with equal steps refilled rows")
 	}
 	if two, err := Compile(tape.Tape{}, RK45, square, 2, 2, tolerance(1)); err != nil || all(two, x, nil) == nil {
 		t.Errorf("five values were accepted as rows of two (%v)", err)

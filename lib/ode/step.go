@@ -13,7 +13,7 @@ import (
 // refills rows. It gives the run, or each row, its position in the step. The constants are indices into a row.
 const (
 	controlTime    = iota // equal steps: the time of the evaluation; adaptive steps: the end of the interval
-	controlLength         // equal steps: the length of a step; adaptive steps: the part of the step until the evaluation
+	controlLength         // equal steps: the length of a step; adaptive steps: the fraction of it before the evaluation
 	controlLast           // 1 in the last stage of a step
 	controlStart          // adaptive steps: 1 in the first evaluation
 	controlProbe          // adaptive steps: 1 in the second evaluation, which shows how fast f changes
@@ -34,7 +34,7 @@ type builder struct {
 	x       *graphop.Node   // [n, d], where the step began
 	point   *graphop.Node   // [n, d], where f is evaluated
 	f       *graphop.Node   // [n, d], f at the point
-	stages  []*graphop.Node // [n, d], the states of the stages but the last one, which is used at once
+	stages  []*graphop.Node // [n, d], the states of all stages but the last, which is used at once
 	state   []backend.State
 }
 
@@ -59,7 +59,8 @@ func (b *builder) at(position int) *graphop.Node {
 	return graphop.Slice(b.control, 1, position, position+1)
 }
 
-// evaluate adds f to the graph, at times t [n, 1], and returns the stages with f as the one that this run evaluates.
+// evaluate adds f to the graph, at times t [n, 1], and returns the stages, with f in place of the stage that this run
+// evaluates.
 func (b *builder) evaluate(flow Flow, t *graphop.Node) (k []*graphop.Node, err error) {
 	f, state, err := flow(b.point, t)
 	if err != nil {
@@ -97,8 +98,8 @@ func (b *builder) next(x, h *graphop.Node, k []*graphop.Node) *graphop.Node {
 	return graphop.Add(x, graphop.Mul(sum(k, func(i int) *graphop.Node { return b.at(controlWeights + i) }), h))
 }
 
-// clearStages sets stages to 0 if the flag is 1. At the end of a step, a NaN that is left over would survive the weight
-// 0.
+// clearStages sets stages to 0 if the flag is 1. Otherwise a NaN of a finished step would spoil the next step, because
+// 0·NaN is NaN.
 func clearStages(k []*graphop.Node, flag *graphop.Node) {
 	for i := range k {
 		k[i] = graphop.Where(flag, zero(k[i]), k[i])
@@ -112,7 +113,7 @@ func (b *builder) keep(k []*graphop.Node) {
 	}
 }
 
-// equalStep builds the run of a solver with equal steps.
+// equalStep builds the graph of one run of a solver with equal steps.
 func (b *builder) equalStep(flow Flow) error {
 	t := graphop.Broadcast(b.at(controlTime), b.x.Shape()[0], 1)
 	k, err := b.evaluate(flow, t)

@@ -94,7 +94,7 @@ func TestBadMicroBatchSkipsItsStep(t *testing.T) {
 			}
 			step(clean, 0, false)
 			if !step(u, 1, false) || !step(clean, 1, false) || !slices.Equal(u.all(t), clean.all(t)) {
-				t.Errorf("%s in micro-batch %d: the next step is not what it would have been", name, at)
+				t.Errorf("%s in micro-batch %d: the next step differs from that of a run without the bad step", name, at)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func TestLimit(t *testing.T) {
 func TestSumsAreNoGroup(t *testing.T) {
 	c := config()
 	if u := newUpdate(t, c, tensor.Float32); slices.Contains(u.states, optim.Sum+"a") {
-		t.Error("a step of one batch keeps sums")
+		t.Error("a step without micro-batches keeps sums")
 	}
 	c.Accumulate = 2
 	if u := newUpdate(t, c, tensor.Float32); !slices.Contains(u.states, optim.Sum+"a") ||

@@ -15,7 +15,8 @@ type Hyper struct {
 	Rate     float64 // learning rate
 	Correct1 float64 // 1/(1-beta1^k), Adam's bias corrections at step k = 1, 2, ...
 	Correct2 float64
-	// For ClipStd: Before2 is Correct2 of the previous step. ClipFloor is ClipStdFloor, or infinite in the first step.
+	// For ClipStd: Before2 is Correct2 of the previous step. ClipFloor is ClipStdFloor, or math.MaxFloat32 in the first
+	// step, which is not clipped.
 	Before2, ClipFloor float64
 	// AverageDecays holds min(0.5^(batch/half-life), (1+k)/(10+k)) for each half-life, then (1-1/k)^(gamma+1) for each
 	// profile. The second term of the minimum makes averages forget the initial weights quickly in early steps.

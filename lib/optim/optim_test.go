@@ -51,7 +51,7 @@ func TestHyper(t *testing.T) {
 			optim.ClipStdFloor)
 	}
 	if first := c.Hyper(0); first.Before2 != 1 || first.ClipFloor != math.MaxFloat32 {
-		t.Errorf("the first step, which has no moment, is clipped at %v times 0 plus %v", first.Before2, first.ClipFloor)
+		t.Errorf("the first step is clipped: bias correction %v, floor %v", first.Before2, first.ClipFloor)
 	}
 	for i := range 2 {
 		if want := 4.0 / 13; math.Abs(h.AverageDecays[i]-want) > 1e-15 {
@@ -60,7 +60,7 @@ func TestHyper(t *testing.T) {
 	}
 	got := c.Hyper(1 << 40)
 	if got.Correct1 != 1 || got.Correct2 != 1 {
-		t.Errorf("after many steps %+v, want the limits", got)
+		t.Errorf("after many steps the bias corrections are %v and %v, want 1", got.Correct1, got.Correct2)
 	}
 	for i, want := range []float64{0.9, math.Cbrt(0.5)} { // a half-life of 36 samples is three steps of 12
 		if math.Abs(got.AverageDecays[i]-want) > 1e-15 {
@@ -143,7 +143,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A step agrees, element by element, with algorithm 1 of the Adam paper, with clipping and moving averages added.
+// A step agrees, element by element, with algorithm 1 of the Adam paper, plus weight decay, clipping and averages.
 func TestStepIsAdam(t *testing.T) {
 	for _, o := range []struct{ clip, std, weightDecay float64 }{
 		{0, 0, 0}, {0.5, 0, 0}, {1e6, 0, 0}, {0, 0, 4}, {0, 0.2, 0}, {4, 0.2, 4},
@@ -286,7 +286,7 @@ func TestNonFiniteStepIsSkipped(t *testing.T) {
 			t.Errorf("%s: the state changed", name)
 		}
 		if _, applied := u.run(t, 3, 1, gradients(3)); !applied || slices.Equal(all(), before) {
-			t.Errorf("%s: the sound step after it was not applied", name)
+			t.Errorf("%s: the next step, which is finite, was not applied", name)
 		}
 	}
 }

@@ -12,7 +12,7 @@ type Update struct {
 	// State holds each parameter followed by its moments and averages, one parameter after the other, and then the sums
 	// of accumulation.
 	State    []backend.State
-	Loss     *graphop.Node // [1], mean over the micro-batches of the step, or over those so far
+	Loss     *graphop.Node // [1], the step's mean loss; before the last micro-batch, only a part of this mean
 	GradNorm *graphop.Node // [1], global norm of the step's gradient before clipping
 	Applied  *graphop.Node // [1], 1 if the step was applied, 0 if it was skipped or is incomplete
 }
@@ -67,9 +67,9 @@ type updateBuilder struct {
 	hyper map[string]*graphop.Node
 }
 
-// accumulate adds the loss and the gradients of a micro-batch to the sums over the micro-batches before it. It returns
-// the mean loss and gradients so far, which after the last micro-batch are those of the batch, and the states of the
-// sums.
+// accumulate divides the loss and the gradients of a micro-batch by the number of micro-batches and adds them to the
+// sums over the earlier ones. It returns the sums, which after the last micro-batch are the means over the batch, and
+// their states.
 func (b *updateBuilder) accumulate(loss *graphop.Node, params, grads []*graphop.Node) (
 	meanLoss *graphop.Node, mean []*graphop.Node, sums []backend.State,
 ) {
@@ -116,7 +116,7 @@ func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node 
 // bias-corrected moments, and lr is the learning rate of the step. If the step is not applied, every state keeps its
 // value:
 //
-//	g      = clip·g, then within ± ClipStd·sqrt(v^) of zero
+//	g      = clip·g, then clipped to ±(ClipStd·sqrt(v^) + ClipStdFloor) with v^ of the previous step
 //	m, v   = beta1·m + (1-beta1)·g,  beta2·v + (1-beta2)·g²
 //	theta  = theta - lr·(m^/(sqrt(v^) + eps) + WeightDecay·theta)
 //	ema_k  = theta + decay_k·(ema_k - theta)

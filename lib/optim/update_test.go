@@ -138,7 +138,7 @@ func gradients(step int) [][]float64 {
 		}
 		out = append(out, g)
 	}
-	out[2][1] = 0 // one parameter without a gradient
+	out[2][1] = 0 // one element whose gradient is always 0
 	return out
 }
 

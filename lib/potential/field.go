@@ -145,7 +145,7 @@ func (c Config) checkGuidance(g float64) error {
 	return nil
 }
 
-// OneHot writes labels to dst [len(labels), Classes]. Each is a class index or NoLabel.
+// OneHot writes labels to dst [len(labels), Classes]. Each label is a class index or NoLabel.
 func (c Config) OneHot(dst []float32, labels []int) error {
 	clear(dst)
 	for i, l := range labels {

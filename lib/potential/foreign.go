@@ -124,8 +124,8 @@ func (f *found) averages() (values map[string][]float32, from string, err error)
 	return f.fromNames("moving averages", f.average, plain)
 }
 
-// fromNames reads the parameters that follow the prefix, or returns nil if there is no prefix. spell converts the name
-// of a parameter to the form used in the file.
+// fromNames reads the parameters whose names follow the prefix, or returns nil if prefixes is empty. spell converts the
+// name of a parameter to the form used in the file.
 func (f *found) fromNames(
 	what string, prefixes []string, spell func(string) string,
 ) (values map[string][]float32, from string, err error) {

@@ -9,9 +9,9 @@ import (
 	"vapo/lib/portable"
 )
 
-// MLP is the network for points and tables: SiLU layers, whose inputs are x, t and Fourier features of t. Phi is the
-// single output of a linear layer. A label adds its row of the table label_emb to the first layer's output before the
-// SiLU.
+// MLP is the network for points and tables: linear layers with SiLU. The inputs of the first layer are x, t and Fourier
+// features of t. Phi is the single output of the last layer, which has no SiLU. A label adds its row of the table
+// label_emb to the first layer's output before the SiLU.
 type MLP struct {
 	Width   int `json:"width"`
 	Depth   int `json:"depth"`   // hidden layers

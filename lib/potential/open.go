@@ -33,8 +33,9 @@ func Group(name string) (string, error) {
 			"standard deviation S", name)
 }
 
-// Select returns the checkpoint that holds the named weights, and their group in it (see Group). That is c itself,
-// unless the name stands for an average that has to be reconstructed from the snapshots in c; see package average.
+// Select returns the checkpoint that holds the named weights, and their group in it (see Group). This checkpoint is c
+// itself, unless the name stands for an average that has to be reconstructed from the snapshots in c; see package
+// average.
 func Select(c *checkpoint.Checkpoint, name string) (_ *checkpoint.Checkpoint, group string, err error) {
 	if group, err = Group(name); err != nil {
 		return nil, "", err
@@ -72,7 +73,7 @@ func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string]
 	}
 	if !c.Has(group) && len(average.List(c)) > 0 {
 		return Config{}, nil, failure.New(failure.Input,
-			"--weights std:0.07 reconstructs an average from them, and train ema saves such an average as a checkpoint",
+			"--weights std:0.07 reconstructs an average from the snapshots, and train ema saves such an average as a checkpoint",
 			"it holds snapshots of averages, expected a checkpoint with weights")
 	}
 	if !c.Has(group) {

@@ -436,7 +436,7 @@ func TestParameters(t *testing.T) {
 		got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v",
 			len(params), layer.Count(params), first.Name, first.Shape, last.Name, last.Shape)
 		if want := fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last); got != want {
-			t.Errorf("%s: %s", c.config.Kind, got)
+			t.Errorf("%s: %s, want %s", c.config.Kind, got, want)
 		}
 		seen := map[string]bool{}
 		for _, p := range params {

@@ -138,7 +138,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 		for k := range u.ResBlocks + 1 {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			joined := graphop.Concat(1, h, b.Block(skip)) // mark the skip again: the gradient through it needs its own mark
+			joined := graphop.Concat(1, h, b.Block(skip)) // the gradient through the skip needs a mark of its own
 			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), joined, emb, u.Channels*u.Mult[level])
 			h = u.attend(b, fmt.Sprintf("output_blocks.%d.1", index), h, level)
 			if k == u.ResBlocks && level > 0 {

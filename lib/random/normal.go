@@ -9,7 +9,7 @@ import (
 // The ziggurat of Marsaglia and Tsang (Journal of Statistical Software 5, 2000) covers the normal density with layers
 // of equal area. Each layer is a rectangle; the lowest layer also includes the tail beyond tailStart. The layers and
 // the order of draws are those of NormFloat64 in math/rand/v2. NormFloat64 itself is not used, because math.Exp and
-// math.Log have different bits on different machines.
+// math.Log give different bits on different machines.
 const (
 	layers    = 128
 	tailStart = 3.442619855899

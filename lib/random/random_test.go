@@ -117,7 +117,7 @@ func TestNormalLikeStandardLibrary(t *testing.T) {
 	h, tail := sha256.New(), 0
 	for i, v := range got {
 		if w := want.NormFloat64(); math.Abs(v-w) > 1e-15*math.Abs(w) {
-			t.Fatalf("value %d is %v, not %v", i, v, w)
+			t.Fatalf("value %d is %v, want %v", i, v, w)
 		}
 		if math.Abs(v) > tailStart {
 			tail++
@@ -125,7 +125,7 @@ func TestNormalLikeStandardLibrary(t *testing.T) {
 		h.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v)))
 	}
 	if tail < 500 {
-		t.Errorf("%d values in the tail", tail)
+		t.Errorf("%d values in the tail, want at least 500", tail)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)[:8]); got != "e93323067369fc19" {
 		t.Errorf("the values' digest is %s", got)

@@ -140,7 +140,7 @@ for p, q, k, grid, copies in [
     ((23, 600, 6, 0, 1, 0.1), (24, 560, 6, 0.3, 0.7, 0.1), 5, 0, 0),  # more than one tile
     ((25, 60, 4, 300, 1, 0), (26, 60, 4, 300.2, 1, 0), 3, 0, 0),  # far from the origin
     ((27, 80, 2, 0, 1, 0), (28, 90, 2, 0.5, 1, 0), 2, 0.25, 0),  # on a grid: ties and repeated points
-    ((29, 60, 9, 0, 1, 0), (30, 60, 9, 5, 1, 0), 3, 0, 20),  # some of the fake are copies of real ones
+    ((29, 60, 9, 0, 1, 0), (30, 60, 9, 5, 1, 0), 3, 0, 20),  # some of the fake vectors are copies of real ones
 ]:
     x, y = data(*p), data(*q)
     if grid:

@@ -1,4 +1,5 @@
-// Package odetest solves differential equations on the host, in float64, as a reference for package ode.
+// Package odetest solves differential equations on the host, as a reference for package ode. The states of the solver
+// are float64, the values of f float32.
 package odetest
 
 import (
