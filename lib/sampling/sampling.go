@@ -94,8 +94,8 @@ func (s *Sampler) Load(weights map[string][]float32) error {
 	return s.Config.LoadWeights(s.solver.Load, weights)
 }
 
-// Work counts evaluations of grad Phi. Total is their number over all samples, Samples is the number of samples, and
-// Max is the largest number for one sample.
+// Work counts evaluations of the velocity. Total is their number over all samples, Samples is the number of samples,
+// and Max is the largest number for one sample.
 type Work struct{ Total, Samples, Max int }
 
 // Add adds the work for other samples.
@@ -148,8 +148,8 @@ func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
 }
 
 // Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). If
-// progress is not nil, Draw calls it after every block with the number of finished samples. If a sample cannot be
-// integrated, the error is an *Error.
+// progress is not nil, Draw calls it whenever more samples are finished, with their number so far. If a sample cannot
+// be integrated, the error is an *Error.
 func (s *Sampler) Draw(
 	ctx context.Context, seed uint64, first, n int, out []float32, progress func(done int),
 ) (Work, error) {
@@ -269,7 +269,7 @@ func (s *Sampler) integrateAll(ctx context.Context, first int, x []float32, prog
 	return w, nil
 }
 
-// path returns the schedule of the network, cut off at TEnd.
+// path returns the schedule of the network, with TEnd as its end.
 func (s *Sampler) path() (homotopy.Schedule, error) {
 	path, err := s.Config.Path()
 	if err != nil || s.TEnd == 0 {

@@ -24,7 +24,7 @@ func images() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
-// weights returns parameters with which the field of any network is far from trivial.
+// weights draws random weights, even for parameters whose initial value is 0.
 func weights(t *testing.T, c potential.Config) map[string][]float32 {
 	t.Helper()
 	params, err := c.Parameters()
@@ -69,7 +69,7 @@ func TestPartsEqualTheWhole(t *testing.T) {
 			if w.Samples != n || w.Mean() > float64(w.Max) || w.Total < n {
 				t.Errorf("%s: work %+v for %d samples", solver, w, n)
 			}
-			// With rk45, blocks do not wait for their slowest samples.
+			// With rk45, samples finish one by one, so only the order of the calls and the last number are known.
 			want := []int{s.Block, 2 * s.Block, n}
 			if solver == "rk45" && slices.IsSorted(progress) && len(progress) > 0 && progress[len(progress)-1] == n {
 				want = progress
@@ -91,7 +91,7 @@ func TestPartsEqualTheWhole(t *testing.T) {
 				Noise(c, 3, i, integrated[i*d:(i+1)*d])
 			}
 			if _, err := s.Integrate(context.Background(), integrated, nil); err != nil || !slices.Equal(integrated, whole) {
-				t.Errorf("%s: the same noise gives other samples, %v", solver, err)
+				t.Errorf("%s: Integrate gives other samples from the same noise than Draw (%v)", solver, err)
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := s.Draw(context.Background(), 0, 0, 3, x, nil); err == nil {
-		t.Error("three samples were accepted in place of two")
+		t.Error("an output slice for two samples was accepted for three")
 	}
 	if _, err := s.Integrate(context.Background(), x[:3], nil); err == nil {
 		t.Error("three values were accepted as points of two dimensions")

@@ -36,7 +36,7 @@ func TestTrajectories(t *testing.T) {
 		d := config.Dim()
 		if len(tr.Times) != c.want || len(tr.X) != n*c.want*d || !slices.IsSorted(tr.Times) ||
 			tr.Times[0] > 0.01 || tr.Times[c.want-1] < 0.99 {
-			t.Fatalf("%v: times %v and %d numbers", c, tr.Times, len(tr.X))
+			t.Fatalf("%v: times %v and %d values", c, tr.Times, len(tr.X))
 		}
 		samples := make([]float32, n*d)
 		if _, err := s.Draw(ctx, 3, 0, n, samples, nil); err != nil {

@@ -98,7 +98,7 @@ func accumulating(t *testing.T) trainee {
 	return all[slices.IndexFunc(all, func(tr trainee) bool { return tr.name == "unet accumulating" })]
 }
 
-// A micro-batch gets every M-th sample and holds its samples in contiguous rows.
+// Each of the M micro-batches gets every M-th sample and holds its samples in contiguous rows.
 func TestRows(t *testing.T) {
 	b := newBatch(batchSize{n: 6, micro: 2, dim: 1}, false)
 	var rows []int
@@ -131,7 +131,7 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 		tr.run(t, whole, 0, 4)
 		tr.run(t, s, 3, 4)
 		if !bytes.Equal(bytesOf(t, s, 4), bytesOf(t, whole, 4)) {
-			t.Errorf("%s: taking the step again gives a different state", be.Class())
+			t.Errorf("%s: after a step that failed, the same step gives a different state", be.Class())
 		}
 		c, err := s.Checkpoint(4)
 		if err != nil {

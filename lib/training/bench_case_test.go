@@ -143,8 +143,8 @@ func (r *benchRun) once() (Metrics, error) {
 }
 
 // check evaluates the case on the weights and the batch of "torch_speed.py check". It returns the loss and the gradient
-// norm, or the mean of Phi and the norm of grad Phi. For a training step it also takes the step, which changes the
-// weights.
+// norm, or the mean of Phi and the norm of grad Phi, or the mean and the norm of the features. For a training step it
+// also takes the step, which changes the weights.
 func (r *benchRun) check() (value, norm float64, err error) {
 	if r.inception != nil {
 		if _, err := r.once(); err != nil {

@@ -16,8 +16,8 @@ import (
 	"vapo/lib/enginename"
 )
 
-// make bench BASE=… also runs the test binary of an older commit. It relies on these environment variables and on
-// benchReport, so their names and meanings must not change.
+// make bench BASE=… also runs the test binary of an older commit. Both binaries must agree on these environment
+// variables and on benchReport, so their names and meanings must not change.
 const (
 	childCase  = "VAPO_BENCH_CASE"  // the case that the test binary times instead of testing
 	childClass = "VAPO_BENCH_CLASS" // the engine that it uses
@@ -38,8 +38,8 @@ type benchReport struct {
 	Steps      int     `json:"steps,omitempty"`
 	PeakMB     float64 `json:"peak_mb,omitempty"` // peak memory of the process, in 2^20 bytes
 	BaseMB     float64 `json:"base_mb,omitempty"` // peak memory before the network was built
-	Value      float64 `json:"value,omitempty"`   // the loss, or the mean of Phi
-	Norm       float64 `json:"norm,omitempty"`    // norm of the gradient
+	Value      float64 `json:"value,omitempty"`   // the loss, or the mean of Phi or of the features
+	Norm       float64 `json:"norm,omitempty"`    // norm of the gradient or of the features
 }
 
 // TestMain lets the test binary run as a separate process that times a case.

@@ -38,7 +38,7 @@ func flops(g backend.Graph) float64 {
 			continue
 		}
 		switch k := op.Kind.(type) {
-		case *graphop.ConvOp: // all three roles sum over the same indices
+		case *graphop.ConvOp: // the forward product and both gradients sum over the same indices
 			s := k.Shape
 			total += 2 * float64(s.N*s.Cout*s.OH()*s.OW()) * float64(s.Cin*s.KH*s.KW)
 		case *graphop.MatMulOp:

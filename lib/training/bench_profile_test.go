@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// profileKinds assigns a profile sample to a kind of work by the functions on the stack. The matching function nearest
-// to the leaf decides.
+// profileKinds assigns a profile sample to a kind of work by the functions on the stack. The first kind that matches
+// any function on the stack decides.
 var profileKinds = []struct {
 	kind string
 	re   *regexp.Regexp

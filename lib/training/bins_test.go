@@ -119,7 +119,7 @@ func TestBinsRefuse(t *testing.T) {
 	for _, bad := range []float64{-0.1, 1, math.NaN()} {
 		u[2] = bad
 		if b.Add(u, s) == nil {
-			t.Errorf("a time of %v was accepted", bad)
+			t.Errorf("a fraction of %v was accepted", bad)
 		}
 	}
 	if b != (Bins{}) {

@@ -11,8 +11,8 @@ import (
 // applied steps. A single bad batch, or the start of a divergence, then costs one step instead of the run. The exported
 // fields are the whole state. A resumed run continues identically if they are stored as JSON with the checkpoint.
 //
-// If ten consecutive steps are skipped and the tenth is a spike, the gradient's scale has changed. The guard then
-// discards its norms and learns the new scale. Otherwise it would skip all further steps.
+// If at least ten consecutive steps are skipped and the last of them is a spike, the scale of the gradient has changed.
+// The guard then discards its norms and learns the new scale. Otherwise it would skip all further steps.
 //
 // Note: the mean was rejected in favour of the median, because a few large norms would raise it. Only applied steps
 // count, so that a few spikes do not raise the limit for later spikes.
@@ -27,7 +27,7 @@ type Guard struct {
 const (
 	guardNorms  = 100 // number of norms in the median
 	guardStart  = 20  // number of norms that a limit needs
-	guardSpikes = 10  // consecutive skipped steps after which a spike discards the norms
+	guardSpikes = 10  // consecutive skipped steps, the last one a spike, that discard the norms
 	guardRow    = 100 // consecutive skipped steps that end a run
 )
 

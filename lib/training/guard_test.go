@@ -148,7 +148,7 @@ func TestGuardCheck(t *testing.T) {
 	for name, g := range map[string]Guard{
 		"too many norms": {Norms: make([]float64, 101)}, "a negative norm": {Norms: []float64{1,
 			-1}}, "a NaN": {Norms: []float64{math.NaN()}},
-		"a negative count": {Spikes: -1}, "a negative row": {Row: -1},
+		"a negative count": {Spikes: -1}, "a negative number of skips": {Row: -1},
 	} {
 		if g.Check() == nil {
 			t.Errorf("a guard with %s was accepted", name)
@@ -195,7 +195,7 @@ func TestGuardSkipsSpikes(t *testing.T) {
 						}
 					})
 					if !m.Spike || m.Applied || !bytes.Equal(before, bytesOf(t, s, step)) {
-						t.Errorf("%s: a batch of 300 times the size: %+v at a limit of %v", tr.name, m, s.Limit)
+						t.Errorf("%s: a batch of values 300 times as large: %+v at a limit of %v", tr.name, m, s.Limit)
 					}
 					if err := g.Observe(m); err != nil {
 						t.Fatal(err)
@@ -214,7 +214,7 @@ func TestGuardSkipsSpikes(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(bytesOf(t, runs[0], 30), bytesOf(t, runs[1], 30)) {
-			t.Errorf("%s: the spike left a trace", tr.name)
+			t.Errorf("%s: the run with a spike ends in a different state", tr.name)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			guard.Norms = make([]float64, 0, 2*guardNorms) // allocate the largest size that it reaches
+			guard.Norms = make([]float64, 0, 2*guardNorms) // allocate the largest size that the slice reaches
 			var bins Bins
 			run := func(from, to int64) (m runtime.MemStats) {
 				for step := from; step < to; step++ {
@@ -75,7 +75,8 @@ func TestHeapDoesNotGrow(t *testing.T) {
 }
 
 // The memory that a compiled step reports differs by at most 5 % from the growth of the heap. train --plan-memory
-// prints this figure before anything runs. It leaves out the program's tables, which do not grow with the batch.
+// prints the reported memory before anything runs. The report leaves out the program's tables, which do not grow with
+// the batch.
 func TestMemoryIsPlanned(t *testing.T) {
 	config := unetConfig(16, 1, 2)
 	heap := func() uint64 {

@@ -80,7 +80,7 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	return step, err
 }
 
-// rematerialise replaces the values of the loss and its gradients; see graphop.Rematerialise. It must run before the
+// rematerialise replaces the nodes of the loss and of its gradients; see graphop.Rematerialise. It must run before the
 // update is built. At that point the gradients, which the update reads, are roots, and no root is computed twice.
 func (s *stepGraph) rematerialise() error {
 	t := &s.terms

@@ -11,7 +11,7 @@ import (
 	"vapo/lib/potential"
 )
 
-// Rematerialisation changes no bit of a training run on the CPU, and lowers its memory.
+// Rematerialisation changes no bit of a training run on the CPU. It lowers the memory of networks that have blocks.
 func TestRemat(t *testing.T) {
 	image := []int{2, 16, 16}
 	unet := potential.Config{Kind: "unet", Shape: image, UNet: &potential.UNet{

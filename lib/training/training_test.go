@@ -194,7 +194,7 @@ func TestInitialise(t *testing.T) {
 		}
 		for _, k := range []int{-1, n} {
 			if _, err := s.Averages(k); err == nil {
-				t.Errorf("%s: there is average %d of %d", tr.name, k, n)
+				t.Errorf("%s: average %d of %d was returned", tr.name, k, n)
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func TestSkippedStepLeavesNoTrace(t *testing.T) {
 				t.Errorf("%s, %s: the step after those skipped gives %+v, want %+v", be.Class(), tr.name, got, want)
 			}
 			if !bytes.Equal(bytesOf(t, s, 4), bytesOf(t, whole, 4)) {
-				t.Errorf("%s, %s: steps that were skipped left a trace", be.Class(), tr.name)
+				t.Errorf("%s, %s: skipped steps changed the state after the next step", be.Class(), tr.name)
 			}
 		}
 	}
@@ -297,7 +297,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 	}
 }
 
-// Dropout masks depend on seed and step. A Field, which evaluates the network, has no dropout.
+// Dropout masks depend on seed and step.
 func TestDropoutMasks(t *testing.T) {
 	be := engines(t)[0]
 	all := trainees()
@@ -328,7 +328,7 @@ func TestDropoutMasks(t *testing.T) {
 		step int64
 	}{{4, 0}, {3, 1}, {3 + 1<<40, 0}, {3, 1 << 40}} {
 		if loss(c.seed, c.step) == first {
-			t.Errorf("seed %d, step %d drops as seed 3, step 0", c.seed, c.step)
+			t.Errorf("seed %d, step %d drops the same elements as seed 3, step 0", c.seed, c.step)
 		}
 	}
 }

@@ -144,7 +144,7 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 	}
 	deviation := math.Sqrt((square - mean*mean) / pairs)
 	if math.Abs(mean-all[0].Variance) > 4*deviation {
-		t.Errorf("variance %v from pairs, within %v, and %v from all batches", mean, deviation, all[0].Variance)
+		t.Errorf("variance %v ± %v from pairs, %v from all batches", mean, deviation, all[0].Variance)
 	}
 	if want := all[0].MeanSquare + all[0].Variance/2; math.Abs(meanSquare-want) > 0.1*want {
 		t.Errorf("|mean g|² of pairs is %v, want |E g|² + variance/2 = %v", meanSquare, want)
@@ -188,7 +188,7 @@ func TestGradientVarianceRefuses(t *testing.T) {
 		t.Error("an unknown objective was accepted")
 	}
 	if _, err := NewGradientVariance(be, potential.Config{}, "matching", 3, false); err == nil {
-		t.Error("no network was accepted")
+		t.Error("an empty network configuration was accepted")
 	}
 	v, err := NewGradientVariance(be, c, "matching", 3, false)
 	if err != nil {
@@ -196,10 +196,10 @@ func TestGradientVarianceRefuses(t *testing.T) {
 	}
 	weights, fill := drawn(v.params), noisy(t, c)
 	if _, err := v.Measure(weights, 1, 1, fill); err == nil {
-		t.Error("a variance of one batch was given")
+		t.Error("the variance of a single batch was computed")
 	}
 	if _, err := v.Measure(weights, 0, 2, fill); err == nil {
-		t.Error("no bins were accepted")
+		t.Error("a number of 0 bins was accepted")
 	}
 	short := errors.New("no more data")
 	if _, err := v.Measure(weights, 1, 2, func(int, int, *Batch) error { return short }); !errors.Is(err, short) {

@@ -265,7 +265,7 @@ class UNet(nn.Module):
 
 
 def path(schedule, t, w):
-    """mu, sigma, mu' and sigma' per unit of the integration variable s, condition, dt/ds (ln t for vapo)"""
+    """mu, sigma, mu' and sigma' per unit of the integration variable s (ln t for vapo), the condition, and dt/ds"""
     if schedule == "linear":
         one = torch.ones_like(t)
         return t, w * (1 - t), one, -w * one, t, one

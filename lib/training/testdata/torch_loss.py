@@ -1,5 +1,6 @@
 """Computes the loss of trained weights on held-out images, in PyTorch. All files get the same images, times and noise.
-This comparison is therefore far more precise than one of samples, whose distance from the data depends on their noise.
+This comparison is therefore far more precise than a comparison of samples, whose distance from the data depends on
+their noise.
 
 usage: torch_loss.py FILE... [options]; --help lists them
 

@@ -85,7 +85,7 @@ class ResBlock(nn.Module):
     def __init__(self, cin, emb, cout, groups, dropout):
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(groups, cin), nn.SiLU(), nn.Conv2d(cin, cout, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.Identity(), nn.Linear(emb, 2 * cout))  # its SiLU is shared, see UNet.forward
+        self.emb_layers = nn.Sequential(nn.Identity(), nn.Linear(emb, 2 * cout))  # its SiLU is shared, see UNet.field
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, cout), nn.SiLU(), nn.Dropout(dropout) if dropout else nn.Identity(),
             nn.Conv2d(cout, cout, 3, padding=1))

@@ -1,14 +1,15 @@
 """Measures the time and the memory of one case of the comparison in PyTorch, on two threads.
 
-usage: torch_speed.py CASE SECONDS    prints {"ms": median of a step, "steps": number of steps}, then the memory
+usage: torch_speed.py CASE SECONDS    prints {"ms": median time of a step, "cpu_ms": mean processor time of a step,
+                                      "steps": number of steps}, then the memory
        torch_speed.py CASE -          reads a number of seconds from each line of standard input and answers with a
                                       line each, then the memory at the end of the input
        torch_speed.py CASE check      prints the loss and the norm of the gradient, for weights and data that are the
                                       same in every language
 
 A case is one training step (matching, double backward, Adam, global-norm clipping, moving average of the weights), or
-Phi and its gradient in x for the cases field-*, or features of Inception. Drawing the batch is not timed, and the first
-steps are not counted.
+Phi and its gradient with respect to x for the cases field-*, or features of Inception. Drawing the batch is not timed,
+and the first steps are not counted.
 
 PyTorch uses its fastest settings. Times of a step of the demo's network and of its field, on one thread of Debian 12's
 PyTorch 1.13: 980 and 270 ms with contiguous tensors, 1470 and 430 ms with TORCH_SPEED_LAYOUT=channels_last (no

@@ -123,7 +123,7 @@ class Ring:
         return (self.means[torch.randint(8, (n,))] + self.std * torch.randn(n, 2, dtype=torch.float64)).float()
 
     def field(self, x, t):
-        """E[v | x_t = x]: the components' own mean velocities under their posterior; x: float64 [N, 2]."""
+        """E[v | x_t = x], the mean of the components' velocities, weighted by their posterior; x: float64 [N, 2]."""
         sigma, dsigma = self.w * (1 - t), -self.w
         var = (t * self.std) ** 2 + sigma ** 2
         off = x[:, None] - t * self.means
