@@ -32,7 +32,7 @@ type Scheduler interface {
 }
 
 // StoreEnvFile is the name of the file with the variables that jobs need to reach the store. It is in the directory of
-// the run that submitted the jobs, until all of them have started or ended.
+// the run that submitted the jobs. Scheduler.Close deletes it.
 const StoreEnvFile = "store.env"
 
 // Job is a step that a batch system runs.
