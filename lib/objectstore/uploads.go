@@ -34,7 +34,7 @@ func (s *s3Store) Uploads(ctx context.Context, before time.Time, abort bool) ite
 					})
 				}
 				if errors.Is(err, ErrNotFound) {
-					err = nil // its writer has just completed or aborted it
+					err = nil // the writer has just completed or aborted the upload
 				}
 				if !yield(key, err) || err != nil {
 					return
