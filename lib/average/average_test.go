@@ -235,7 +235,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, ok := Parse(a.String()); !ok || again != a {
-			t.Errorf("%q is %+v, and %q is %+v (%v)", name, a, a.String(), again, ok)
+			t.Errorf("%q parses to %+v, and then %q to %+v (%v)", name, a, a.String(), again, ok)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 		}
 		features, logits := run(be)
 		if e := max(relative(features, want[0]), relative(logits, want[1])); !(e < 1e-5) {
-			t.Errorf("%s: relative difference %g", name, e)
+			t.Errorf("%s: relative difference from tape %g, want below 1e-5", name, e)
 		} else {
 			t.Logf("%s: relative difference %.1g", name, e)
 		}

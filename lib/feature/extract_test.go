@@ -132,7 +132,7 @@ func TestShardsAddUp(t *testing.T) {
 	failed := newExtraction(t, killed.Cache)
 	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7})
 	if !errors.Is(err, errUnreadable) {
-		t.Errorf("an image that cannot be read: %v", err)
+		t.Errorf("an image that cannot be read: error %v, want %v", err, errUnreadable)
 	}
 	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.Shard {
 		t.Errorf("after a cancelled run, the features differ or %d images were cached", failed.cached)
@@ -177,10 +177,10 @@ func TestTable(t *testing.T) {
 	features, logits, err := feature.FromTable(feature.Table(f, l))
 	if err != nil || features.Width != 2 || logits.Width != 1 ||
 		!slices.Equal(features.Data, f.Data) || !slices.Equal(logits.Data, l.Data) {
-		t.Errorf("%v, %v, %v", features, logits, err)
+		t.Errorf("the table came back as features %v and logits %v (%v)", features, logits, err)
 	}
 	if _, logits, err := feature.FromTable(feature.Table(f, feature.Matrix{})); err != nil || logits.Width != 0 {
-		t.Errorf("without logits: %v, %v", logits, err)
+		t.Errorf("a table without logits came back with logits %v (%v)", logits, err)
 	}
 	for name, c := range map[string]tensorfile.Column{
 		"another column": {Name: "image", Shape: []int{2}, Data: rows},

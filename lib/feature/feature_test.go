@@ -224,7 +224,7 @@ func TestFeaturesDependOnTheirImageAlone(t *testing.T) {
 	}
 	for i := range n {
 		if same := slices.Equal(got[i*10:i*10+10], all[i*10:i*10+10]); same != (i%7 == 3) {
-			t.Errorf("image %d: unchanged features %v", i, same)
+			t.Errorf("image %d: the features are the same: %v, want %v", i, same, i%7 == 3)
 		}
 	}
 }
@@ -243,7 +243,7 @@ func TestRefusals(t *testing.T) {
 	wide.H, wide.W = 4, 16
 	err = net.Features(feature.Of(wide), 0, 2, make([]float32, 20))
 	if err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
-		t.Errorf("images of another shape: %v", err)
+		t.Errorf("images of another shape: error %v, want one with their shape", err)
 	}
 	if _, err := net.Accuracy(images(3, nil)); err == nil {
 		t.Error("the accuracy on images without labels was computed")
@@ -306,7 +306,7 @@ func TestOpen(t *testing.T) {
 	got := make([]float32, len(g.Features)+len(g.Logits))
 	err = net.Network.Features(feature.Of(images(5, nil)), 0, 5, got)
 	if err != nil || math.Abs(float64(got[0])-g.Features[0]) > 1e-5 || net.Network.Dim != 6 {
-		t.Errorf("features %v (%v) of dimension %d", got[:2], err, net.Network.Dim)
+		t.Errorf("features begin with %v (%v), want %v; dimension %d", got[0], err, g.Features[0], net.Network.Dim)
 	}
 	for name, edit := range map[string]func(c *checkpoint.Checkpoint){
 		"a potential":       func(c *checkpoint.Checkpoint) { c.Kind = checkpoint.Potential },

@@ -125,7 +125,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e := relative(got, want); !(e < 1e-5) {
-			t.Errorf("tap %d: relative error %g", tap, e)
+			t.Errorf("tap %d: relative error %g, want below 1e-5", tap, e)
 		}
 	}
 	// A network with features and logits gives the same values as two separate networks.
@@ -135,7 +135,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if net.Dim != tap || net.Classes != LogitsTap {
-		t.Fatalf("%d features and %d logits", net.Dim, net.Classes)
+		t.Fatalf("%d features and %d logits, want %d and %d", net.Dim, net.Classes, tap, LogitsTap)
 	}
 	rows := make([]float32, 2*(tap+LogitsTap))
 	if err := net.Features(Of(patterned(2, 32, 32)), 0, 2, rows); err != nil {
@@ -216,7 +216,7 @@ func agree(t *testing.T, name string, net *Network, im *dataset.Images, first, s
 	}
 	head := unpack(t, first)
 	if e := max(relative(got[:len(head)], head), relative(total, unpack(t, sum))); !(e < 1e-5) {
-		t.Errorf("%s: relative error %g", name, e)
+		t.Errorf("%s: relative error %g, want below 1e-5", name, e)
 	} else {
 		t.Logf("%s: relative error %.1g", name, e)
 	}
@@ -264,12 +264,12 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	taps := []int{64, 192, 768, 1280}
 	if !errors.As(err, &missing) || len(missing.layers) != 18 || missing.layers[0] != "Mixed_7b.branch3x3_1" ||
 		!slices.Equal(missing.served, taps) {
-		t.Errorf("tap 2048 of the trunk: %v", err)
+		t.Errorf("tap 2048 of the trunk: error %v, want one that lists 18 missing layers", err)
 	}
 	_, err = NewInception(fastEngine(t), source, Options{Tap: 768, Resize: PyTorchFID, Logits: true})
 	if !errors.As(err, &missing) || missing.tap != LogitsTap || len(missing.layers) != 19 ||
 		!slices.Equal(missing.served, taps) {
-		t.Errorf("logits of the trunk: %v", err)
+		t.Errorf("logits of the trunk: error %v, want one that lists 19 missing layers", err)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestMoments(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n.Metric() != feature.ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape" {
-		t.Errorf("%s, %s, %s", n.Metric(), n.Weights, n.Backend)
+		t.Errorf("metric %s, weights %s, engine %s", n.Metric(), n.Weights, n.Backend)
 	}
 	set := greyImages(70, 4) // more than one block
 	got, err := n.Moments(t.Context(), feature.Of(set))
@@ -98,7 +98,7 @@ func TestErrorClasses(t *testing.T) {
 	}
 	for _, path := range []string{text, filepath.Join(t.TempDir(), "missing")} {
 		if _, err := feature.Open(be, path, "", feature.Options{}); failure.ClassOf(err) != failure.Input {
-			t.Errorf("opening a file that holds no network: %v", err)
+			t.Errorf("opening a file that holds no network: %v, want an input error", err)
 		}
 	}
 	n, err := feature.Open(be, classifierFile(t, be), "", feature.Options{})
@@ -106,19 +106,19 @@ func TestErrorClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := n.Moments(t.Context(), feature.Of(greyImages(3, 5))); failure.ClassOf(err) != failure.Input {
-		t.Errorf("images of another size: %v", err)
+		t.Errorf("images of another size: %v, want an input error", err)
 	}
 	large := feature.Image{C: 1, H: 5, W: 5, Pixels: make([]uint8, 25)}
 	if err := n.Network.Check(large); failure.ClassOf(err) != failure.Input {
-		t.Errorf("an image of another size: %v", err)
+		t.Errorf("an image of another size: %v, want an input error", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := n.Moments(ctx, feature.Of(greyImages(3, 4))); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("cancelled: %v, want context.Canceled", err)
 	}
 	m := feature.Matrix{Width: 1, Data: []float32{1, float32(nan())}}
 	if _, err := m.Moments(); failure.ClassOf(err) != failure.Numeric {
-		t.Errorf("features that are not finite: %v", err)
+		t.Errorf("features that are not finite: %v, want a numeric error", err)
 	}
 }

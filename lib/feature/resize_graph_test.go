@@ -76,7 +76,7 @@ func TestResizeInGraph(t *testing.T) {
 				worst = max(worst, math.Abs(float64(got[i]-want[i])))
 			}
 			if !(worst < 1e-6) {
-				t.Errorf("%s, %s, %dx%d: differs from the host by %g", c.be.Class(), how, im.W, im.H, worst)
+				t.Errorf("%s, %s, %dx%d: differs from the host by %g, want below 1e-6", c.be.Class(), how, im.W, im.H, worst)
 			}
 			if im.H != 7 {
 				continue
@@ -118,7 +118,7 @@ func TestInceptionFromPixels(t *testing.T) {
 	}
 	got := features(net, Of(patterned(2, 32, 32)))
 	if e := relative(got, unpack(t, g.Formula[strconv.Itoa(tap)])); !(e < 1e-5) {
-		t.Errorf("relative error %g", e)
+		t.Errorf("relative error %g, want below 1e-5", e)
 	}
 	if net.programs.small == nil || net.programs.whole.exe != nil || cpu.programs.small != nil {
 		t.Fatal("small images were resized on the host for a device, or in the graph for a CPU")
@@ -135,7 +135,7 @@ func TestInceptionFromPixels(t *testing.T) {
 	}
 	got, same = features(net, mixed), features(cpu, mixed)
 	if e := relative(got, doubles(same)); !(e < 1e-5) {
-		t.Errorf("images of several sizes: relative difference %g", e)
+		t.Errorf("images of several sizes: relative difference %g, want below 1e-5", e)
 	}
 	if slices.Equal(got[:block*tap], same[:block*tap]) || !slices.Equal(got[block*tap:], same[block*tap:]) {
 		t.Error("expected the graph to resize the first block, and the host to resize the blocks with other sizes")
@@ -163,7 +163,7 @@ func TestInceptionFromPixels(t *testing.T) {
 			messages = append(messages, err.Error())
 		}
 		if messages[0] != messages[1] {
-			t.Errorf("image %d: %q on a device, %q on a CPU", at, messages[0], messages[1])
+			t.Errorf("bad image %d: the error is %q on a device and %q on a CPU", at, messages[0], messages[1])
 		}
 	}
 }

@@ -68,13 +68,13 @@ func TestOpenWeights(t *testing.T) {
 		for _, x := range tensors {
 			got, shape, ok, err := src.Tensor(x.Name)
 			if err != nil || !ok || !slices.Equal(shape, x.Shape) || !slices.Equal(got, x.Data) {
-				t.Fatalf("%s: tensor %s has shape %v (%v, %v)", format, x.Name, shape, ok, err)
+				t.Fatalf("%s: tensor %s has shape %v, want %v (found %v, error %v)", format, x.Name, shape, x.Shape, ok, err)
 			}
 		}
 		h, err := Examine(src)
 		if err != nil || !slices.Equal(h.Taps, []int{64, 192}) || len(h.Missing) != 90 ||
 			!strings.HasPrefix(h.Missing[0], "Mixed_5b.") {
-			t.Errorf("%s: %+v, %v", format, h, err)
+			t.Errorf("%s: contents %+v (%v), want taps 64 and 192 and 90 missing layers", format, h, err)
 		}
 		net, err := Open(fastEngine(t), files[format], "", Options{Tap: 64, Resize: PyTorchFID})
 		if err != nil {
@@ -92,7 +92,7 @@ func TestOpenWeights(t *testing.T) {
 		}
 		_, err = Open(fastEngine(t), files[format], "", Options{Tap: 768, Resize: PyTorchFID})
 		if err == nil || !strings.Contains(err.Error(), "serve the taps [64 192]") {
-			t.Errorf("%s: tap 768: %v", format, err)
+			t.Errorf("%s: tap 768: error %v, want one that lists taps 64 and 192", format, err)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestExamineAllLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(h.Taps, Taps) || len(h.Missing) != 0 {
-		t.Errorf("%+v", h)
+		t.Errorf("contents %+v, want all taps and no missing layer", h)
 	}
 }
 
@@ -152,10 +152,10 @@ func TestExamineRefuses(t *testing.T) {
 	tensors := slices.DeleteFunc(stem(t), func(x safetensors.Tensor) bool { return x.Name == "Conv2d_3b_1x1.bn.bias" })
 	h, err := Examine(asSource(tensors))
 	if err != nil || !slices.Equal(h.Taps, []int{64}) || h.Missing[0] != "Conv2d_3b_1x1" {
-		t.Errorf("%+v, %v", h, err)
+		t.Errorf("contents %+v (%v), want tap 64 and Conv2d_3b_1x1 missing", h, err)
 	}
 	if h, err := Examine(asSource(nil)); err != nil || len(h.Taps) != 0 || len(h.Missing) != 95 {
-		t.Errorf("no tensors: %+v, %v", h, err)
+		t.Errorf("no tensors: contents %+v (%v), want 95 missing layers", h, err)
 	}
 }
 

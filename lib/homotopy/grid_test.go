@@ -29,7 +29,7 @@ func TestGridEDM(t *testing.T) {
 			}
 			from, to := s.Span()
 			if len(grid) != steps+1 || grid[0] != from || grid[steps] != to {
-				t.Fatalf("%s: grid %v", name, grid)
+				t.Fatalf("%s: grid %v, want %d values from %v to %v", name, grid, steps+1, from, to)
 			}
 			for i := 1; i < steps; i++ {
 				r := math.Pow(math.Pow(80, 1./7)+float64(i-1)/(steps-2)*(math.Pow(0.002, 1./7)-math.Pow(80, 1./7)), 7)
@@ -49,10 +49,10 @@ func TestGrid(t *testing.T) {
 	}
 	grid, err := homotopy.Grid("equal", s, 4)
 	if err != nil || len(grid) != 5 || grid[4] != 0.5 || math.Abs(grid[2]-0.25) > 1e-5 {
-		t.Errorf("equal steps %v, %v", grid, err)
+		t.Errorf("equal steps to t = 0.5: grid %v (%v)", grid, err)
 	}
 	if grid, err = homotopy.Grid("edm", s, 18); err != nil || grid[10] >= 0.5 || grid[15] != 0.5 {
-		t.Errorf("to t = 0.5: %v, %v", grid, err) // this path ends at a ratio of 1
+		t.Errorf("edm to t = 0.5: grid %v (%v)", grid, err) // this path ends at a ratio of 1
 	}
 	for _, name := range []string{"equal", "edm", "wavy"} {
 		if _, err := homotopy.Grid(name, s, 2); (err == nil) != (name == "equal") {

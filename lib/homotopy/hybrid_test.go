@@ -59,7 +59,7 @@ func TestHybridGolden(t *testing.T) {
 			}
 			at += len(c.Grads[name])
 			if !(diff <= 1e-9*norm) {
-				t.Errorf("case %d: gradient with respect to %s is off by %v of %v", k, name, diff, norm)
+				t.Errorf("case %d: the error of the gradient with respect to %s is %v, its norm %v", k, name, diff, norm)
 			}
 			if norm > 0 {
 				worst = max(worst, diff/norm)
@@ -190,6 +190,6 @@ func TestHybridOfOneSample(t *testing.T) {
 	input := func(name string, shape ...int) *graphop.Node { return graphop.Input(g, tensor.Float64, name, shape...) }
 	phi := func(x, _ *graphop.Node) *graphop.Node { return graphop.Sum(graphop.Square(x), 1) }
 	if _, err := lossOf("hybrid", phi, newInputs(input, 1, 2)); err == nil || !strings.Contains(err.Error(), "2 samples") {
-		t.Errorf("a batch of one sample: %v", err)
+		t.Errorf("a batch of one sample: error %v, want one about 2 samples", err)
 	}
 }

@@ -42,7 +42,8 @@ func logMarginal(m *dataset.Mixture, p Point, x []float64) float64 {
 	return (&dataset.Mixture{Components: moved}).LogDensity(x)
 }
 
-// L6: v = (mu'/mu) x + sigma (sigma mu'/mu - sigma') grad log rhobar, with the gradient taken numerically.
+// The field agrees with L6, v = (mu'/mu) x + sigma (sigma mu'/mu - sigma') grad log rhobar, if the gradient is taken
+// numerically.
 func TestFieldIsL6(t *testing.T) {
 	three := mixture(t, dataset.Component{Weight: 1, Mean: []float64{1, 0, -0.5}, Std: 0.3},
 		dataset.Component{Weight: 3, Mean: []float64{-1, 0.5, 0}, Std: 0.1})
@@ -137,7 +138,7 @@ func TestFieldFarAway(t *testing.T) {
 			density := f.At(s.At(at), []float64{1e4, -3e4}, grad)
 			if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) ||
 				math.IsInf(grad[1], 0) {
-				t.Errorf("%s, t = %v: density %v, field %v", name, at, density, grad)
+				t.Errorf("%s, t = %v: log density %v, field %v, want finite values", name, at, density, grad)
 			}
 		}
 	}
@@ -196,7 +197,7 @@ func TestFlowReachesTheData(t *testing.T) {
 	}
 	t.Logf("sliced W2 from samples to data %.4f, between two sets of data %.4f", ours, floor)
 	if ours > 1.25*floor {
-		t.Errorf("sliced W2 from the flow's samples to data is %.4f, between two sets of data %.4f", ours, floor)
+		t.Errorf("sliced W2 from the flow's samples to data is %.4f, want at most 1.25 times %.4f", ours, floor)
 	}
 }
 

@@ -295,7 +295,7 @@ func TestCheck(t *testing.T) {
 			err := homotopy.Check(objective, schedule)
 			want := objective == "hybrid" && schedule != "linear" || objective == "denoising" && schedule != "vp"
 			if (failure.ClassOf(err) == failure.Usage) != want {
-				t.Errorf("%s on %s: %v", objective, schedule, err)
+				t.Errorf("%s on %s: error %v, want a usage error: %v", objective, schedule, err, want)
 			}
 		}
 	}
@@ -303,7 +303,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("unknown objective: %v", err)
 	}
 	if err := homotopy.Check("energy", "straight"); err == nil || !strings.Contains(err.Error(), `schedule "straight"`) {
-		t.Errorf("unknown schedule: %v", err)
+		t.Errorf("unknown schedule: error %v, want one that names it", err)
 	}
 }
 

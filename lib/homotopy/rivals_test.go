@@ -94,7 +94,7 @@ func TestCheckOutput(t *testing.T) {
 		for _, schedule := range homotopy.Names() {
 			err := homotopy.CheckOutput(o, schedule)
 			if want := o == "score" || o == homotopy.Noise && schedule != "vp"; (err != nil) != want {
-				t.Errorf("output %q on %s: %v", o, schedule, err)
+				t.Errorf("output %q on %s: error %v, want an error: %v", o, schedule, err, want)
 			}
 		}
 	}

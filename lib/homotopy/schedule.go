@@ -39,7 +39,7 @@ type Schedule interface {
 	// ConditionAt returns Condition(Time(s)) as a node, for integration variables s [N, 1] within Span.
 	ConditionAt(s *graphop.Node) *graphop.Node
 	// Span returns the limits of the integration variable s between which a sample is carried from prior to data. Sampling
-	// starts from N(0, w² I) at s = from. On vp this is only nearly the density of the path there.
+	// starts from N(0, w² I) at s = from. On vp the density of the path at its start is only nearly N(0, w² I).
 	Span() (from, to float64)
 	// Time returns the time t at the integration variable s, and dt/ds. The flow is dx/ds = dt/ds · grad Phi(x, t).
 	Time(s float64) (t, rate float64)

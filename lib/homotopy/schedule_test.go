@@ -154,7 +154,7 @@ func TestVelocitiesAreOfOrderOne(t *testing.T) {
 		}
 		t.Logf("%s: velocity %.3g to %.3g", name, smallest, largest)
 		if largest > 2.7 || s.Name() != "vapo" && smallest < 0.13 {
-			t.Errorf("%s: velocities per unit of s lie between %v and %v", name, smallest, largest)
+			t.Errorf("%s: velocities per unit of s lie between %v and %v, want 0.13 (not vapo) to 2.7", name, smallest, largest)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func TestTrainingTimes(t *testing.T) {
 				t.Errorf("%s: the condition is %v at t = %v, expected a number in [0, 1]", name, c, at)
 			}
 			if w := s.Weight(at); !(w > 0 && w <= 1) {
-				t.Errorf("%s: weight %v at t = %v", name, w, at)
+				t.Errorf("%s: weight %v at t = %v, want one in (0, 1]", name, w, at)
 			}
 		}
 		if before < last*(1-1e-4) {
@@ -233,7 +233,7 @@ func TestCoefficients(t *testing.T) {
 
 func TestLookupRefuses(t *testing.T) {
 	if _, err := Lookup("straight", 1); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("unknown schedule: %v", err)
+		t.Errorf("unknown schedule: error %v, want a usage error", err)
 	}
 	for _, w := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 		if _, err := Lookup("linear", w); err == nil {

@@ -110,8 +110,8 @@ func TestTimesHaveTheDensities(t *testing.T) {
 					sum += w * v * c.density(v) * (lb - la) / (3 * points)
 				}
 				if math.Abs(sum-(0.05-2e-4)) > 1e-4 {
-					t.Fatalf("%s, %s %v, %v: probability of the times between the quantiles %v and %v is %v", name, c.name, c.location,
-						c.scale, u-0.05+1e-4, u-1e-4, sum)
+					t.Fatalf("%s, %s %v, %v: probability between the quantiles %v and %v is %v, want their difference",
+						name, c.name, c.location, c.scale, u-0.05+1e-4, u-1e-4, sum)
 				}
 			}
 		}
@@ -158,7 +158,7 @@ func TestTimesAreMonotone(t *testing.T) {
 func TestTimesRefuse(t *testing.T) {
 	if _, err := Times("cauchy", 0, 1); failure.ClassOf(err) != failure.Usage ||
 		!strings.Contains(err.Error(), fmt.Sprint(TimeNames())) {
-		t.Errorf("unknown distribution: %v", err)
+		t.Errorf("unknown distribution: error %v, want a usage error that lists the names", err)
 	}
 	for _, p := range [][2]float64{{math.NaN(), 1}, {11, 1}, {-11, 1}, {0, 0}, {0, -1}, {0, math.NaN()}, {0, 11},
 		{math.Inf(1), 1}} {

@@ -26,7 +26,7 @@ func TestUntil(t *testing.T) {
 			a, b := v.Span()
 			last, _ := v.Time(b)
 			if a != from || end != 1 && math.Abs(last-end) > 1e-9*end || end == 1 && b != to {
-				t.Errorf("%s until %v: s from %v to %v, which is t = %v", name, end, a, b, last)
+				t.Errorf("%s until %v: s goes from %v to %v, where t = %v", name, end, a, b, last)
 			}
 			before := 0.0
 			for k := range 101 {
@@ -45,7 +45,7 @@ func TestUntil(t *testing.T) {
 				}
 			}
 			if before < 0.99*last {
-				t.Errorf("%s until %v: training ends at %v", name, end, before)
+				t.Errorf("%s until %v: training ends at t = %v", name, end, before)
 			}
 		}
 		for _, end := range []float64{0, -1, first, math.NaN(), math.Inf(1), 1.1e4} {

@@ -82,7 +82,8 @@ func TestWeights(t *testing.T) {
 				}
 				t.Logf("%s, %s: %.3g to %.3g, mean %.3g", name, weight, smallest, largest, mean)
 				if !(smallest > 0) || weight != "velocity" && largest > 1 {
-					t.Errorf("%s, %s: weights %v to %v", name, weight, smallest, largest)
+					t.Errorf("%s, %s: weights from %v to %v, want above 0 and, but for velocity, at most 1",
+						name, weight, smallest, largest)
 				}
 				if weight == "velocity" && math.Abs(mean-1) > 0.01 {
 					t.Errorf("%s, velocity: mean weight %v, want 1", name, mean)
@@ -101,9 +102,9 @@ func TestWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Weighted(s, "energy", "heavy"); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("unknown weight: %v", err)
+		t.Errorf("unknown weight: error %v, want a usage error", err)
 	}
 	if _, err := Weighted(s, "hybrid", "none"); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("weights of hybrid on vapo: %v", err)
+		t.Errorf("weights of hybrid on vapo: error %v, want a usage error", err)
 	}
 }

@@ -153,7 +153,7 @@ func TestInitialValues(t *testing.T) {
 		}
 		want, ok := fixed[p.Name]
 		if !ok || slices.ContainsFunc(v, func(w float32) bool { return w != want }) {
-			t.Errorf("%s starts as %v", p.Name, v[:min(4, len(v))])
+			t.Errorf("%s begins with %v, want %v everywhere", p.Name, v[:min(4, len(v))], want)
 		}
 	}
 	if got, want := layer.Count(b.Params), 64*27+64+2*64+64*16*5+5+5*2+2; got != want {

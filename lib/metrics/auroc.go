@@ -18,22 +18,22 @@ import (
 // round.
 func AUROC(in, out []float64) (float64, error) {
 	if len(in) == 0 || len(out) == 0 {
-		return 0, errors.New("auroc: one side has no scores; both are needed")
+		return 0, errors.New("auroc: there must be at least one inlier score and one outlier score")
 	}
 	for _, s := range []struct {
 		name   string
 		scores []float64
-	}{{"in", in}, {"out", out}} {
+	}{{"inlier", in}, {"outlier", out}} {
 		for i, v := range s.scores {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return 0, fmt.Errorf("auroc: %s-score %d is %g", s.name, i, v)
+				return 0, fmt.Errorf("auroc: %s score %d is %g", s.name, i, v)
 			}
 		}
 	}
 	in, out = slices.Clone(in), slices.Clone(out)
 	slices.Sort(in)
 	slices.Sort(out)
-	var below, upTo int // the numbers of out-scores that are < v and <= v, for the current in-score v
+	var below, upTo int // the numbers of outlier scores < v and <= v, for the current inlier score v
 	var halves uint64   // wins count 2, ties 1
 	for _, v := range in {
 		for below < len(out) && out[below] < v {

@@ -78,8 +78,8 @@ func TestAUROCProperties(t *testing.T) {
 
 func TestAUROCRefuses(t *testing.T) {
 	run := func(in, out []float64) error { _, err := AUROC(in, out); return err }
-	refuses(t, "empty", run(nil, []float64{1}), "both are needed")
-	refuses(t, "empty", run([]float64{1}, nil), "both are needed")
-	refuses(t, "nan", run([]float64{1, math.NaN()}, []float64{1}), "in-score 1")
-	refuses(t, "infinite", run([]float64{1}, []float64{1, 2, math.Inf(-1)}), "out-score 2")
+	refuses(t, "empty", run(nil, []float64{1}), "at least one inlier")
+	refuses(t, "empty", run([]float64{1}, nil), "at least one inlier")
+	refuses(t, "nan", run([]float64{1, math.NaN()}, []float64{1}), "inlier score 1")
+	refuses(t, "infinite", run([]float64{1}, []float64{1, 2, math.Inf(-1)}), "outlier score 2")
 }

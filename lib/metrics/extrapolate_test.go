@@ -16,7 +16,7 @@ func TestFrechetInfinityAgreesWithSciPy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(r.Sizes, []int{12, 24, 36, 48, 60}) {
-		t.Fatalf("sizes %v", r.Sizes)
+		t.Fatalf("sizes %v, want 12 to 60", r.Sizes)
 	}
 	for i, v := range r.Distances {
 		if relative(v, g.Distances[i]) > 1e-10 {
@@ -66,7 +66,7 @@ func TestFrechetInfinityRecoversADistance(t *testing.T) {
 			nearer++
 		}
 		if r.Slope <= 0 || r.Residual <= 0 || len(r.Warnings) > 0 {
-			t.Errorf("draw %d: %+v", i, r)
+			t.Errorf("draw %d: %+v, want a positive slope and residual and no warning", i, r)
 		}
 		atN += (r.AtN - want) / draws
 		infinity += (r.Value - want) / draws
@@ -95,7 +95,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(r.Sizes) != 15 || r.Sizes[0] != tc.first || r.Sizes[14] != tc.n {
-			t.Errorf("%d vectors of %d: sizes %v", tc.n, tc.d, r.Sizes)
+			t.Errorf("%d vectors of %d: sizes %v, want 15 from %d to %d", tc.n, tc.d, r.Sizes, tc.first, tc.n)
 		}
 		if tc.warn != "" {
 			warns(t, "small", r.Warnings, tc.warn)
@@ -129,7 +129,7 @@ func TestFrechetInfinityIsDeterministic(t *testing.T) {
 	one, _ := FrechetInfinity(a, b, 8, InfinityOptions{})
 	other, _ := FrechetInfinity(a, b, 8, InfinityOptions{Seed: 1})
 	if one.Value == other.Value || one.AtN != other.AtN {
-		t.Errorf("seeds 0 and 1: %+v and %+v", one, other)
+		t.Errorf("seeds 0 and 1 give %+v and %+v, want different values and the same AtN", one, other)
 	}
 }
 

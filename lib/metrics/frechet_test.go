@@ -30,7 +30,7 @@ func TestFrechetAgreesWithSciPy(t *testing.T) {
 				}
 				small := min(a.N(), b.N()) < 2*int64(d)
 				if (len(f.Warnings) > 0) != small {
-					t.Errorf("N=%d, %d for d=%d: warnings %q", a.N(), b.N(), d, f.Warnings)
+					t.Errorf("N=%d, %d for d=%d: warnings %q, want any: %v", a.N(), b.N(), d, f.Warnings, small)
 				}
 			}
 		})
@@ -110,7 +110,7 @@ func TestFrechetRoutesAgree(t *testing.T) {
 		if na > d {
 			f, err := factorOf(d, a, false)
 			if err != nil || f.rank != d {
-				t.Fatalf("rank %d of %d, %v", f.rank, d, err)
+				t.Fatalf("rank %d, want %d (%v)", f.rank, d, err)
 			}
 			got, err := traceSqrtCongruence(d, d, f.u, permuted(d, b, f.pivots))
 			if err != nil || relative(got, want) > 1e-9 {
@@ -218,7 +218,7 @@ func TestFrechetOfEqualSetsIsZero(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.Value < 0 || f.Value > 1e-10 {
-			t.Errorf("N=%d: distance of a set from itself is %g", n, f.Value)
+			t.Errorf("N=%d: distance of a set from itself is %g, want 0", n, f.Value)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestInceptionScoreWarns(t *testing.T) {
 	}
 	warns(t, "small splits", r.Warnings, "9 images a split for 5 classes")
 	if r, err = InceptionScore(logits, 5, 10); err != nil || len(r.Warnings) > 0 {
-		t.Errorf("splits of twice the classes: %+v, %v", r, err)
+		t.Errorf("splits of twice as many images as classes: %+v (%v), want no warning", r, err)
 	}
 }
 

@@ -48,12 +48,12 @@ func TestJackknifeEstimatesTheError(t *testing.T) {
 	mean, spread := meanStd(values)
 	typical, _ := meanStd(errors)
 	if ratio := typical / spread; ratio < 1/1.25 || ratio > 1.25 {
-		t.Errorf("standard error %.4g on average, standard deviation of %d draws %.4g", typical, draws, spread)
+		t.Errorf("mean standard error %.4g, want about the standard deviation of %d draws, %.4g", typical, draws, spread)
 	}
 	held := 0
 	for _, r := range results {
 		if r.StdErr < spread/3 || r.StdErr > 3*spread {
-			t.Errorf("standard error %.4g for a standard deviation of %.4g", r.StdErr, spread)
+			t.Errorf("standard error %.4g, want within a factor of 3 of %.4g", r.StdErr, spread)
 		}
 		if r.Low <= mean && mean <= r.High {
 			held++
@@ -111,7 +111,7 @@ func TestJackknifeIsDeterministic(t *testing.T) {
 		t.Errorf("value %g, %v, want %g", r.Value, err, whole.Value)
 	}
 	if len(r.Without) != 7 || r.Low >= r.Value || r.High <= r.Value {
-		t.Errorf("wrong interval: %+v", r)
+		t.Errorf("%+v: want 7 groups and an interval around the value", r)
 	}
 }
 
@@ -127,10 +127,10 @@ func TestJackknifeWarns(t *testing.T) {
 		if tc.warn {
 			warns(t, "few", r.Warnings, "19 images for 20 features without a group")
 		} else if len(r.Warnings) != 1 { // the distance warns: fewer vectors than twice the features
-			t.Errorf("%d vectors: warnings %q", tc.n, r.Warnings)
+			t.Errorf("%d vectors: warnings %q, want only that of the distance", tc.n, r.Warnings)
 		}
 		if r.Low < 0 || math.IsNaN(r.StdErr) {
-			t.Errorf("%+v", r)
+			t.Errorf("%+v: Low is negative or StdErr is NaN", r)
 		}
 	}
 }

@@ -162,7 +162,7 @@ func TestKIDIsUnbiased(t *testing.T) {
 		values = append(values, k.Mean)
 	}
 	if mean, std := meanStd(values); mean > 4*std/20 || mean < -4*std/20 {
-		t.Errorf("mean %g of %d draws whose standard deviation is %g", mean, draws, std)
+		t.Errorf("mean %g of %d draws whose standard deviation is %g, want about 0", mean, draws, std)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestKIDWarnings(t *testing.T) {
 	}
 	warns(t, "small", k.Warnings, "subsets of 30 instead of 1000")
 	if k.Size != 30 || k.Subsets != 100 || k.Std == 0 {
-		t.Errorf("subsets of the larger set: %+v", k)
+		t.Errorf("subsets of the larger set: %+v, want 100 of 30 vectors", k)
 	}
 	k, err = KID(a, b[:60], 2, KIDOptions{})
 	if err != nil {
@@ -183,10 +183,10 @@ func TestKIDWarnings(t *testing.T) {
 	}
 	warns(t, "whole", k.Warnings, "no spread")
 	if k.Subsets != 1 || k.Std != 0 {
-		t.Errorf("both sets whole: %+v", k)
+		t.Errorf("subsets that are the whole sets: %+v, want a single one", k)
 	}
 	if k, err = KID(a, b, 2, KIDOptions{Size: 20}); err != nil || len(k.Warnings) > 0 {
-		t.Errorf("enough vectors: %+v, %v", k, err)
+		t.Errorf("enough vectors for the subsets: %+v (%v), want no warning", k, err)
 	}
 }
 

@@ -45,7 +45,7 @@ func TestManifoldOfEqualSets(t *testing.T) {
 	// Each ball contains its centre and k more vectors, because a vector at a distance equal to the radius is inside.
 	complete := r.Precision == 1 && r.Recall == 1 && r.Coverage == 1
 	if !complete || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
-		t.Errorf("a set against itself: %+v", r)
+		t.Errorf("a set and its copy: %+v", r)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestManifoldOfDisjointSets(t *testing.T) {
 	}
 	m, err := Manifold(a, b, d, 3)
 	if err != nil || m.Precision != 0 || m.Recall != 0 || m.Density != 0 || m.Coverage != 0 {
-		t.Errorf("disjoint sets: %+v, %v", m, err)
+		t.Errorf("disjoint sets: %+v (%v), want 0", m, err)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestManifoldDetectsFaults(t *testing.T) {
 	}
 	same, fewer, noisy := measure(b), measure(narrow), measure(wide)
 	if !closeTo(same.Coverage, 0.875, 0.05) || !closeTo(same.Density, 1, 0.1) {
-		t.Errorf("one distribution: %+v", same)
+		t.Errorf("two samples of one distribution: %+v", same)
 	}
 	if fewer.Recall > same.Recall/2 || fewer.Coverage > same.Coverage/2 || fewer.Precision < same.Precision-0.1 {
 		t.Errorf("a sixteenth of the modes: %+v, all modes %+v", fewer, same)

@@ -26,7 +26,7 @@ func TestMMDAgreesWithSciPy(t *testing.T) {
 			}
 		}
 		if !closeTo(r.Value, mean, 1e-13) {
-			t.Errorf("seed %g: %.15g, the mean of the scales is %.15g", g.A[0], r.Value, mean)
+			t.Errorf("seed %g: value %.15g, the mean of the scales is %.15g", g.A[0], r.Value, mean)
 		}
 		if limited := g.Limit > 0; limited != (len(r.Warnings) == 2) || limited && r.NA != g.Limit {
 			t.Errorf("seed %g: limit %d, %d points used, warnings %q", g.A[0], g.Limit, r.NA, r.Warnings)
@@ -47,14 +47,14 @@ func TestMMDKnown(t *testing.T) {
 	a, b := points(r, n, d), points(r, n, d)
 	// MMD² between a set and itself is -2/n·(1 - mean k), slightly below zero.
 	if v := mmd(a, a, d).Value; v > 0 || v < -2.0/n {
-		t.Errorf("a set against itself: %g", v)
+		t.Errorf("MMD² between a set and itself is %g", v)
 	}
 	ab := mmd(a, b, d)
 	if ba := mmd(b, a, d); !closeTo(ba.Value, ab.Value, 1e-14) || ba.Bandwidth != ab.Bandwidth {
 		t.Errorf("MMD(a, b) is %+v, MMD(b, a) is %+v", ab, ba)
 	}
 	if math.Abs(ab.Value) > 0.01 {
-		t.Errorf("two samples of one distribution: %g", ab.Value)
+		t.Errorf("MMD² of two samples of one distribution is %g, want about 0", ab.Value)
 	}
 	// The bandwidth has the unit of the points. The value does not depend on this unit.
 	scale := func(x []float32) []float32 {
@@ -65,7 +65,7 @@ func TestMMDKnown(t *testing.T) {
 		return y
 	}
 	if s := mmd(scale(a), scale(b), d); s.Value != ab.Value || s.Bandwidth != ab.Bandwidth*(1<<20) {
-		t.Errorf("%+v, %+v in another unit", ab, s)
+		t.Errorf("%+v, but %+v in another unit", ab, s)
 	}
 	// For two clusters of coinciding points, k is 1 within a cluster, and exp(-1/2·(1/s)²) between them if the bandwidth
 	// is s times their distance.
@@ -92,7 +92,7 @@ func TestMMDIsUnbiased(t *testing.T) {
 		values = append(values, m.Value)
 	}
 	if mean, std := meanStd(values); math.Abs(mean) > 4*std/math.Sqrt(300) {
-		t.Errorf("mean %g over 300 draws whose standard deviation is %g", mean, std)
+		t.Errorf("mean %g over 300 draws whose standard deviation is %g, want about 0", mean, std)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestMMDIsDeterministic(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(m.Warnings) != 1 || m.NA != 700 || m.NB != 1000 {
-		t.Errorf("700 and 1200 points, limit 1000: %+v", m)
+		t.Errorf("700 and 1200 points, limit 1000: %+v, want 700 and 1000 points and a warning", m)
 	}
 	warns(t, "limit", m.Warnings, "1000 of the 1200 points of the second set")
 }

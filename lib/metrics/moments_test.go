@@ -16,7 +16,7 @@ import (
 func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	t.Helper()
 	if a.n != b.n {
-		t.Fatalf("%s: N is %d and %d", what, a.n, b.n)
+		t.Fatalf("%s: N is %d in one, %d in the other", what, a.n, b.n)
 	}
 	var scale, spread float64
 	for i := range a.d {
@@ -25,12 +25,12 @@ func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	}
 	for i := range a.mean {
 		if math.Abs(a.mean[i]-b.mean[i]) > tol*math.Max(scale, 1) {
-			t.Fatalf("%s: mean[%d] is %.17g and %.17g", what, i, a.mean[i], b.mean[i])
+			t.Fatalf("%s: mean[%d] is %.17g in one, %.17g in the other", what, i, a.mean[i], b.mean[i])
 		}
 	}
 	for i := range a.m2 {
 		if math.Abs(a.m2[i]-b.m2[i]) > tol*spread {
-			t.Fatalf("%s: M2[%d] is %.17g and %.17g", what, i, a.m2[i], b.m2[i])
+			t.Fatalf("%s: M2[%d] is %.17g in one, %.17g in the other", what, i, a.m2[i], b.m2[i])
 		}
 	}
 }
@@ -147,10 +147,10 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	// An unknown N on one side gives no warning. It does not suppress the warning for the other side.
 	singular := momentsOf(t, normals(r, d, d, 0, 2), d)
 	if f, err := FrechetDistance(unknown, unknown); err != nil || len(f.Warnings) > 0 || f.Value > 1e-12 {
-		t.Errorf("published statistics against themselves: %v, %v", f, err)
+		t.Errorf("published statistics against themselves: %v (%v), want 0 and no warning", f, err)
 	}
 	if f, err := FrechetDistance(unknown, singular); err != nil || len(f.Warnings) != 1 {
-		t.Errorf("d vectors against published statistics: %v, %v", f, err)
+		t.Errorf("d vectors against published statistics: %v (%v), want one warning", f, err)
 	}
 	// A singular covariance is recognised even if N is unknown.
 	sparse, err := NewMomentsOf(0, singular.Mean(), singular.Cov())
@@ -160,7 +160,7 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	a, err1 := FrechetDistance(sparse, y)
 	b, err2 := FrechetDistance(singular, y)
 	if err1 != nil || err2 != nil || relative(a.Value, b.Value) > 1e-9 || a.Route != "pivoted" && b.Route != "pivoted" {
-		t.Errorf("a singular covariance: %v without N, %v with, %v, %v", a, b, err1, err2)
+		t.Errorf("a singular covariance: %v without N, %v with N, errors %v and %v", a, b, err1, err2)
 	}
 	if err := unknown.Add(make([]float32, d)); err == nil {
 		t.Error("a vector was added to published statistics")
@@ -197,7 +197,7 @@ func TestMomentsOfRefuses(t *testing.T) {
 	}
 	m, err := NewMomentsOf(0, []float64{1, 2}, []float64{1, 0.5, 0.5 + 5e-7, 1})
 	if err != nil || m.Cov()[1] != m.Cov()[2] {
-		t.Errorf("triangles that differ by rounding: %v, %v", m, err)
+		t.Errorf("triangles that differ by rounding: %v (%v), want them to be averaged", m, err)
 	}
 }
 
@@ -225,13 +225,13 @@ func TestMomentsAreUnchangedAfterErrors(t *testing.T) {
 	m := momentsOf(t, []float64{1, 2, 3, 4}, 2)
 	before := *m
 	if err := m.Add([]float32{1, 2, 3}); err == nil {
-		t.Error("a broken row was added")
+		t.Error("an incomplete row was added")
 	}
 	if err := m.Add([]float32{1, 2, 3, float32(math.NaN())}); err == nil {
 		t.Error("NaN was added")
 	}
 	if err := m.Merge(NewMoments(3)); err == nil {
-		t.Error("another dimension was merged")
+		t.Error("moments of another dimension were merged")
 	}
 	if err := m.Merge(nil); err == nil {
 		t.Error("nil was merged")

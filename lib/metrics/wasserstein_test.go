@@ -44,7 +44,7 @@ func TestSlicedW2Properties(t *testing.T) {
 		d := 1 + r.IntN(5)
 		a, b := points(r, 50+r.IntN(50), d), points(r, 50+r.IntN(50), d)
 		if w := sliced(t, a, a, d); w != 0 {
-			t.Errorf("distance of a set from itself is %g", w)
+			t.Errorf("distance of a set from itself is %g, want 0", w)
 		}
 		ab := sliced(t, a, b, d)
 		if ba := sliced(t, b, a, d); relative(ab, ba) > 1e-12 {

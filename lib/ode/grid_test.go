@@ -29,7 +29,7 @@ func TestIntegrateGrid(t *testing.T) {
 		x := []float32{1}
 		nfe, err := s.IntegrateGrid(context.Background(), x, grid)
 		if err != nil || nfe[0] != 4*steps {
-			t.Fatalf("%v evaluations, %v", nfe, err)
+			t.Fatalf("%v evaluations (%v), want %d", nfe, err, 4*steps)
 		}
 		return float64(x[0])
 	}

@@ -60,7 +60,7 @@ func TestConvergesAtTheStatedOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 				if nfe[0] != steps*tc.tab.Stages() {
-					t.Errorf("%v: %d evaluations in %d steps", tc.tab, nfe, steps)
+					t.Errorf("%s: %d evaluations in %d steps", tc.tab.Name, nfe, steps)
 				}
 				sum += math.Abs(float64(x[0]) - math.Exp(math.Sin(end)))
 			}
@@ -68,8 +68,8 @@ func TestConvergesAtTheStatedOrder(t *testing.T) {
 		}
 		coarse, fine := errAt(tc.steps), errAt(2*tc.steps)
 		if order := math.Log2(coarse / fine); order < float64(tc.tab.Order)-0.4 || order > float64(tc.tab.Order)+0.8 {
-			t.Errorf("%v: errors %.3g, %.3g at %d and twice the steps: order %.2f, stated %d",
-				tc.tab, coarse, fine, tc.steps, order, tc.tab.Order)
+			t.Errorf("%s: error %.3g and %.3g with %d and twice as many steps: order %.2f, want %d",
+				tc.tab.Name, coarse, fine, tc.steps, order, tc.tab.Order)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func TestAdaptiveKeepsItsTolerance(t *testing.T) {
 		}
 		// Local errors accumulate over the interval, but the flow contracts.
 		if e := math.Abs(float64(x[0]) - math.Exp(-10)); e > 20*tol {
-			t.Errorf("at %g: error %g", tol, e)
+			t.Errorf("tolerance %g: error %g, want at most 20 times the tolerance", tol, e)
 		}
 	}
 }
@@ -171,7 +171,7 @@ func TestAgreesWithTheHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a, b := mean(nfe), mean(hostNFE); math.Abs(a/b-1) > 0.01 {
-			t.Errorf("%s: %.2f evaluations a row, on the host %.2f", be.Class(), a, b)
+			t.Errorf("%s: %.2f evaluations a row, the host needs %.2f", be.Class(), a, b)
 		}
 		// A rounded error estimate near 1 may lead to other steps, so rows may differ by as much as the tolerance
 		// permits. But the engine must be as accurate as the host.
@@ -261,7 +261,7 @@ func TestRowsAreIndependent(t *testing.T) {
 			}
 			for k, i := range pick {
 				if !slices.Equal(x[k*d:(k+1)*d], all[i*d:(i+1)*d]) || part[k] != whole[i] {
-					t.Fatalf("%v: row %d is %v after %d evaluations in one block and %v after %d in another", c.tab, i,
+					t.Fatalf("%s: row %d is %v after %d evaluations in one block and %v after %d in another", c.tab.Name, i,
 						x[k*d:(k+1)*d], part[k], all[i*d:(i+1)*d], whole[i])
 				}
 			}
@@ -359,7 +359,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 	cancel()
 	x := []float32{1, 2}
 	if _, err := s.Integrate(ctx, x, 0, 1, 3); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("cancelled: %v, want context.Canceled", err)
 	}
 	integrate := func(x []float32, t0, t1 float64, steps int) error {
 		_, err := s.Integrate(context.Background(), x, t0, t1, steps)
@@ -382,7 +382,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 	for _, a := range []*Adaptive{nil, tolerance(1e-3)} { // an empty interval is not an error
 		x := []float32{1, 2}
 		if _, err := solve(t, RK45, f, x, 2, 1, 1, 5, a); err != nil || x[1] != 2 {
-			t.Errorf("empty interval: %v, %v", x, err)
+			t.Errorf("an empty interval changed x to %v (%v)", x, err)
 		}
 	}
 }

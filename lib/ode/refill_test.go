@@ -114,10 +114,10 @@ func TestRefilledRows(t *testing.T) {
 			t.Errorf("%d rows: IntegrateAll differs from Integrate on blocks", m)
 		}
 		if slices.Contains(begun, false) || !slices.IsSorted(finished) || m > 0 && finished[len(finished)-1] != m {
-			t.Errorf("%d rows: begun %v, finished %v", m, begun, finished)
+			t.Errorf("%d rows: placed %v, finished %v", m, begun, finished)
 		}
 		if blocks[0].runs != blocks[1].runs || be.runs > blocks[0].runs || m > n && be.runs > blocks[0].runs*9/10 {
-			t.Errorf("%d rows: %d runs, %d and %d in blocks", m, be.runs, blocks[0].runs, blocks[1].runs)
+			t.Errorf("%d rows: %d runs, want fewer than the %d and %d in blocks", m, be.runs, blocks[0].runs, blocks[1].runs)
 		}
 		t.Logf("%d rows: %d runs, %d in blocks, %.1f evaluations a row", m, be.runs, blocks[0].runs, mean(nfe))
 	}
@@ -140,7 +140,7 @@ func TestIntegrateAllErrors(t *testing.T) {
 	x := []float32{0.1, 0.2, 0.3, 2, 0.1}
 	var row *RowError
 	if err := all(s, slices.Clone(x), nil); !errors.As(err, &row) || row.Row != 3 || row.T < 0.4 || row.T > 0.5 {
-		t.Errorf("a pole of row 3 at t = 0.5: %v", err)
+		t.Errorf("a pole of row 3 at t = 0.5: %v, want a RowError there", err)
 	}
 	x[3] = 0.4
 	if err := all(s, x, nil); err != nil || !(x[3] > 0.624 && x[3] < 0.626) { // 0.4/(1 - 0.36)

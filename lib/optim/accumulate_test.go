@@ -128,6 +128,6 @@ func TestSumsAreNoGroup(t *testing.T) {
 	c.Accumulate = 2
 	if u := newUpdate(t, c, tensor.Float32); !slices.Contains(u.states, optim.Sum+"a") ||
 		slices.Contains(c.Groups(), optim.Sum) {
-		t.Errorf("states %v and groups %v", u.states, c.Groups())
+		t.Errorf("with micro-batches, the states are %v and the groups %v", u.states, c.Groups())
 	}
 }

@@ -33,7 +33,7 @@ func TestHyper(t *testing.T) {
 		}
 	}
 	if got := c.Hyper(9).Rate; got <= 0 {
-		t.Errorf("the last step of the horizon has rate %v", got)
+		t.Errorf("the last step of the horizon has rate %v, want above 0", got)
 	}
 	c.WarmupSteps = 4 // with warm-up and decay the rate is the product of both factors
 	if got, want := c.Hyper(1).Rate, 0.005*(1+math.Cos(math.Pi/10))/2; math.Abs(got-want) > 1e-15 {
@@ -87,7 +87,7 @@ func TestHalfLife(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	if err := config().Check(); err != nil {
-		t.Errorf("a sound configuration: %v", err)
+		t.Errorf("a valid configuration: %v", err)
 	}
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct {
@@ -210,7 +210,7 @@ func TestStepIsAdam(t *testing.T) {
 			}
 		}
 		if (bounded > 0) != (o.std > 0) {
-			t.Errorf("%+v: %d elements were clipped", o, bounded)
+			t.Errorf("%+v: ClipStd clipped %d elements", o, bounded)
 		}
 		for i, row := range want {
 			name := string(rune('a' + i))

@@ -82,7 +82,7 @@ func TestImportOrder(t *testing.T) {
 		}
 		for p, v := range w.Trained {
 			if a := w.Average[p]; len(a) != len(v) || a[0] != v[0]+1000 {
-				t.Errorf("%s: %s is %v, its average %v", name, p, v[0], a[0])
+				t.Errorf("%s: %s is %v and its average %v, want 1000 more", name, p, v[0], a[0])
 			}
 		}
 	}
@@ -94,11 +94,11 @@ func TestImportOrder(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if w.Trained != nil {
-			t.Errorf("%s: weights that were not requested", name)
+			t.Errorf("%s: weights were returned that were not requested", name)
 		}
 		for _, p := range straight {
 			if v := w.Average[strings.TrimPrefix(p.Name, "m.")]; v[0] != float32(p.Init.Value+1000) {
-				t.Errorf("%s: the average of %s is %v", name, p.Name, v[0])
+				t.Errorf("%s: the average of %s is %v, want %v", name, p.Name, v[0], p.Init.Value+1000)
 			}
 		}
 	}

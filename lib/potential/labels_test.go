@@ -42,7 +42,7 @@ func TestLabelParameters(t *testing.T) {
 		}
 		c.Classes = 0
 		if without, err := c.Parameters(); err != nil || (c.Kind != "wrn" || c.WRN.Time) && len(without) != len(params)-1 {
-			t.Errorf("%s: %d parameters without classes, %d with (%v)", c.Kind, len(without), len(params), err)
+			t.Errorf("%s: %d parameters without classes, %d with classes (%v)", c.Kind, len(without), len(params), err)
 		}
 	}
 }
@@ -183,9 +183,9 @@ func TestLabelsRefuse(t *testing.T) {
 	}
 	raw, err := json.Marshal(c)
 	if err != nil || !strings.Contains(string(raw), `"classes":3`) {
-		t.Errorf("%s, %v", raw, err)
+		t.Errorf("JSON %s (%v), want 3 classes in it", raw, err)
 	}
 	if back, err := potential.ParseConfig(raw); err != nil || back.Classes != 3 {
-		t.Errorf("%+v, %v", back, err)
+		t.Errorf("JSON came back as %+v (%v), want 3 classes", back, err)
 	}
 }

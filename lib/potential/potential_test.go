@@ -167,7 +167,7 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		if c.Dim() < 1 {
-			t.Fatalf("%s: %d dimensions", raw, c.Dim())
+			t.Fatalf("%s was accepted with %d dimensions", raw, c.Dim())
 		}
 		if c.Kind == "unet" && (len(c.UNet.Mult) > 6 || c.UNet.ResBlocks > 6) {
 			return // valid, but slow to build
@@ -176,7 +176,7 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		if _, err := c.Parameters(); err != nil && c.Dim() < 1<<20 {
-			t.Fatalf("%s: %v", raw, err)
+			t.Fatalf("%s is valid, but Parameters returns %v", raw, err)
 		}
 	})
 }
@@ -402,11 +402,11 @@ func TestFieldRefuses(t *testing.T) {
 			}
 		}
 		if _, err := potential.NewField(be, c, less, 4); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("without %s: %v", name, err)
+			t.Errorf("weights without %s: error %v, want one that names it", name, err)
 		}
 		less[name] = w[name][1:]
 		if _, err := potential.NewField(be, c, less, 4); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("with %s cut short: %v", name, err)
+			t.Errorf("weights with %s cut short: error %v, want one that names it", name, err)
 		}
 	}
 }
@@ -464,7 +464,7 @@ func TestWRNTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		if same := phi[0] == phi[1] && slices.Equal(grad[:d], grad[d:]); same == time {
-			t.Errorf("time %v: Phi is %v at t = 0.2 and %v at t = 0.7", time, phi[0], phi[1])
+			t.Errorf("with Time = %v, Phi is %v at t = 0.2 and %v at t = 0.7", time, phi[0], phi[1])
 		}
 	}
 }

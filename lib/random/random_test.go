@@ -88,7 +88,7 @@ func TestNamesDoNotCollide(t *testing.T) {
 			for index := range uint64(64) {
 				bits := New(seed, stream, index).Uint64()
 				if other, dup := seen[bits]; dup {
-					t.Fatalf("(%d, %q, %d) draws what %s draws", seed, stream, index, other)
+					t.Fatalf("(%d, %q, %d) draws the same bits as a name with the stream %q", seed, stream, index, other)
 				}
 				seen[bits] = stream
 			}
@@ -128,7 +128,7 @@ func TestNormalLikeStandardLibrary(t *testing.T) {
 		t.Errorf("%d values in the tail, want at least 500", tail)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)[:8]); got != "e93323067369fc19" {
-		t.Errorf("the values' digest is %s", got)
+		t.Errorf("the digest of the values is %s, want e93323067369fc19", got)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestIndependence(t *testing.T) {
 		other := make([]float64, n)
 		o.src.Normal64(other)
 		if r := stat.Correlation(base, other, nil); math.Abs(r) > 5/math.Sqrt(n) {
-			t.Errorf("%s: correlation %.4f", o.name, r)
+			t.Errorf("%s: correlation %.4f, want about 0", o.name, r)
 		}
 	}
 }

@@ -108,15 +108,15 @@ func TestErrors(t *testing.T) {
 	_, err = s.Draw(context.Background(), 0, 300, 2, x, nil)
 	var e *Error
 	if !errors.As(err, &e) || e.Sample < 256 || e.Sample > 511 || !errors.Is(err, ode.ErrMaxSteps) {
-		t.Errorf("got %v", err)
+		t.Errorf("error %v, want one about the step limit of a sample of the second block", err)
 	}
 	if failure.ClassOf(err) != failure.Numeric {
-		t.Errorf("class %v", failure.ClassOf(err))
+		t.Errorf("class %v, want %v", failure.ClassOf(err), failure.Numeric)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := s.Draw(ctx, 0, 0, 2, x, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("cancelled: %v, want context.Canceled", err)
 	}
 	if _, err := s.Draw(context.Background(), 0, 0, 3, x, nil); err == nil {
 		t.Error("an output slice for two samples was accepted for three")
@@ -132,7 +132,7 @@ func TestTooLarge(t *testing.T) {
 	c.MLP.Width = 1 << 20
 	_, err := New(tape.Tape{}, c, nil, Settings{Solver: "euler", Steps: 1, Guidance: 1})
 	if failure.ClassOf(err) != failure.Resources || strings.Contains(failure.HintOf(err), "batch") {
-		t.Errorf("%v, hint %q", err, failure.HintOf(err))
+		t.Errorf("%v, hint %q, want a resource error whose hint does not name the batch", err, failure.HintOf(err))
 	}
 }
 
@@ -159,6 +159,6 @@ func TestEnd(t *testing.T) {
 	s := sampler(t, points("linear"), "heun")
 	s.TEnd = 2
 	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("a linear path to t = 2: %v", err)
+		t.Errorf("a linear path to t = 2: %v, want a usage error", err)
 	}
 }

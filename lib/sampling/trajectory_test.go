@@ -58,18 +58,18 @@ func TestTrajectories(t *testing.T) {
 			for k := range c.want - 1 {
 				moved += math.Hypot(float64(way[k*d]-way[k*d+d]), float64(way[k*d+1]-way[k*d+d+1]))
 				if slices.Equal(way[k*d:(k+1)*d], way[(k+1)*d:(k+2)*d]) && i == 0 {
-					t.Errorf("%v: nothing moves from point %d to the next", c, k)
+					t.Errorf("%v: sample 0 does not move between points %d and %d", c, k, k+1)
 				}
 			}
 		}
 		if moved == 0 {
-			t.Errorf("%v: nothing moves", c)
+			t.Errorf("%v: no sample moves", c)
 		}
 	}
 	s := sampler(t, points("linear"), "heun")
 	s.TEnd = 0.5
 	if tr, err := s.Trajectories(ctx, 0, 1, 3); err != nil || math.Abs(tr.Times[2]-0.5) > 1e-9 {
-		t.Errorf("to t = 0.5: %+v, %v", tr, err)
+		t.Errorf("a path to t = 0.5: %+v (%v), want 0.5 as the last time", tr, err)
 	}
 	for _, bad := range [][2]int{{0, 3}, {3, 1}, {-1, 3}} {
 		if _, err := s.Trajectories(ctx, 0, bad[0], bad[1]); err == nil {

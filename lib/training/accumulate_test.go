@@ -57,15 +57,16 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 						want.FieldRMS},
 				} {
 					if !near(v[0], v[1], math.Abs(v[1]), 1e-4) {
-						t.Errorf("%s, %s, step %d: %s %v in parts, %v in one", be.Class(), c.Kind, step, name, v[0], v[1])
+						t.Errorf("%s, %s, step %d: %s %v in micro-batches, %v in one batch", be.Class(), c.Kind, step, name, v[0], v[1])
 					}
 				}
 				if got.Rate != want.Rate || !got.Applied {
-					t.Errorf("%s, %s, step %d: %+v in parts, %+v in one", be.Class(), c.Kind, step, got, want)
+					t.Errorf("%s, %s, step %d: %+v in micro-batches, %+v in one batch", be.Class(), c.Kind, step, got, want)
 				}
 				for i, v := range parts.PerSample.Values {
 					if w := float64(whole.PerSample.Values[i]); !near(float64(v), w, max(1, math.Abs(w)), 1e-4) {
-						t.Errorf("%s, %s, step %d: Psi of sample %d is %v in parts, %v in one", be.Class(), c.Kind, step, i, v, w)
+						t.Errorf("%s, %s, step %d: Psi of sample %d is %v in micro-batches, %v in one batch",
+							be.Class(), c.Kind, step, i, v, w)
 					}
 				}
 			}
@@ -106,7 +107,7 @@ func TestRows(t *testing.T) {
 		rows = append(rows, b.Row(i))
 	}
 	if !slices.Equal(rows, []int{0, 3, 1, 4, 2, 5}) {
-		t.Errorf("rows %v", rows)
+		t.Errorf("rows %v, want [0 3 1 4 2 5]", rows)
 	}
 }
 

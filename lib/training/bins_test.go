@@ -77,7 +77,7 @@ func TestBins(t *testing.T) {
 	whole = Bins{}
 	for _, g := range whole.Summary() {
 		if g.Count != 0 || g.Loss != 0 || g.GradRMS != 0 || g.Spread != 0 {
-			t.Errorf("an empty bin: %+v", g)
+			t.Errorf("an empty bin has the summary %+v, want zeros", g)
 		}
 	}
 }

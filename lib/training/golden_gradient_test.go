@@ -270,13 +270,13 @@ func TestGoldenCases(t *testing.T) {
 		}
 	}
 	if clipping["mlp"] == 0 || clipping["unet"] == 0 {
-		t.Errorf("elements clipped by kind: %v", clipping)
+		t.Errorf("elements clipped by kind: %v, want some of mlp and unet", clipping)
 	}
 	if kinds["mlp"] < 2 || kinds["wrn"] < 3 || kinds["unet"] < 4 {
-		t.Errorf("golden cases by kind: %v", kinds)
+		t.Errorf("golden cases by kind: %v, want at least 2 of mlp, 3 of wrn and 4 of unet", kinds)
 	}
 	if labelled["mlp"] < 1 || labelled["wrn"] < 2 || labelled["unet"] < 1 {
-		t.Errorf("golden cases with labels by kind: %v", labelled)
+		t.Errorf("golden cases with labels by kind: %v, want at least 1 of mlp, 2 of wrn and 1 of unet", labelled)
 	}
 	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp",
 		"hybrid of a unet") {

@@ -296,7 +296,7 @@ func goldenStep(t *testing.T, s *Trainer, g golden, path homotopy.Schedule, step
 		"values": {s.PerSample.Values, g.Values[step]},
 	} {
 		if len(c.got) != g.Batch {
-			t.Fatalf("%d %s of %d samples", len(c.got), name, g.Batch)
+			t.Fatalf("%d %s for %d samples", len(c.got), name, g.Batch)
 		}
 		for i, want := range c.want { // no values without a potential
 			if v := c.got[i]; !near(float64(v), want, max(0.1, math.Abs(want)), tolerance) {

@@ -78,7 +78,7 @@ func TestGuardResumes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if raw, err = json.Marshal(a); err != nil || !bytes.Equal(raw, again) || a.Limit() != b.Limit() {
-			t.Fatalf("after %d steps: %s and %s, %v", cut, raw, again, err)
+			t.Fatalf("after %d steps the guard is %s, the one read from JSON %s (%v)", cut+1, raw, again, err)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func TestGuardEndsARun(t *testing.T) {
 	for i := range 100 {
 		err = g.Observe(skip)
 		if (err != nil) != (i == 99) {
-			t.Fatalf("skip %d in a row: %v", i+1, err)
+			t.Fatalf("consecutive skip %d: error %v, want one only at 100", i+1, err)
 		}
 	}
 	var diverged *DivergedError
@@ -203,7 +203,7 @@ func TestGuardSkipsSpikes(t *testing.T) {
 				}
 				m := tr.take(t, s, step, nil)
 				if !m.Applied {
-					t.Fatalf("%s: step %d: %+v at a limit of %v", tr.name, step, m, s.Limit)
+					t.Fatalf("%s: step %d was skipped: %+v at a limit of %v", tr.name, step, m, s.Limit)
 				}
 				if err := g.Observe(m); err != nil {
 					t.Fatal(err)

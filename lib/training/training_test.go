@@ -110,7 +110,7 @@ func (tr trainee) run(t *testing.T, s *Trainer, from, to int64) (last Metrics) {
 	t.Helper()
 	for step := from; step < to; step++ {
 		if last = tr.take(t, s, step, nil); !last.Applied || last.Spike || last.NonFinite {
-			t.Fatalf("step %d: %+v", step, last)
+			t.Fatalf("step %d was skipped: %+v", step, last)
 		}
 	}
 	return last
@@ -255,14 +255,14 @@ func TestSkippedStepLeavesNoTrace(t *testing.T) {
 			before := bytesOf(t, s, 3)
 			m := tr.take(t, s, 3, func(b *Batch) { b.X[1] = float32(math.NaN()) })
 			if m.Applied || !m.NonFinite || m.Spike {
-				t.Errorf("%s, %s: a step on NaN: %+v", be.Class(), tr.name, m)
+				t.Errorf("%s, %s: a step on NaN gives %+v, want NonFinite", be.Class(), tr.name, m)
 			}
 			if !bytes.Equal(before, bytesOf(t, s, 3)) {
 				t.Errorf("%s, %s: a step on NaN changed the state", be.Class(), tr.name)
 			}
 			s.Limit = 1e-6
 			if m = tr.take(t, s, 3, nil); m.Applied || m.NonFinite || !m.Spike || !(m.GradNorm > s.Limit) {
-				t.Errorf("%s, %s: a step beyond the limit: %+v", be.Class(), tr.name, m)
+				t.Errorf("%s, %s: a step beyond the limit gives %+v, want Spike", be.Class(), tr.name, m)
 			}
 			if !bytes.Equal(before, bytesOf(t, s, 3)) {
 				t.Errorf("%s, %s: a step beyond the limit changed the state", be.Class(), tr.name)
@@ -292,7 +292,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 			t.Errorf("%s: loss %v at first, %v after 150 steps on one batch", tr.name, first.Loss, last.Loss)
 		}
 		if last.Rate != adam(1).LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
-			t.Errorf("%s: metrics %+v", tr.name, last)
+			t.Errorf("%s: wrong rate, gradient norm or field: %+v", tr.name, last)
 		}
 	}
 }

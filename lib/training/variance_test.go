@@ -125,7 +125,7 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 		t.Fatal(err)
 	}
 	if same[0].Variance > 1e-12*same[0].MeanSquare || same[0].MeanSquare <= 0 {
-		t.Errorf("one batch, three times: %+v", same[0])
+		t.Errorf("the same batch three times: %+v, want a variance of 0", same[0])
 	}
 	const pairs = 1000
 	two, err := v.Measure(weights, pairs, 2, func(bin, k int, b *Batch) error { return fill(0, 2*bin+k, b) })
@@ -171,7 +171,8 @@ func TestEnergyHasMoreVariance(t *testing.T) {
 	for bin := range ratio {
 		ratio[bin] = by[1][bin].Variance / by[0][bin].Variance
 		if !(ratio[bin] > 1.5) {
-			t.Errorf("bin %d: variance %v of energy, %v of matching", bin, by[1][bin].Variance, by[0][bin].Variance)
+			t.Errorf("bin %d: variance %v of energy, want at least 1.5 times the %v of matching",
+				bin, by[1][bin].Variance, by[0][bin].Variance)
 		}
 	}
 	if !(ratio[9] > 5*ratio[4]) {

@@ -16,7 +16,7 @@ from scipy import linalg, stats
 from scipy.spatial.distance import cdist, pdist
 
 DRAWS = {
-    "kid": [  # for each subset: 20 rows of a, 25 of b
+    "kid": [  # for each subset, 8 of the 20 rows of a and 8 of the 25 rows of b
         ([17, 1, 0, 13, 16, 12, 2, 3], [13, 18, 14, 24, 12, 5, 4, 7]),
         ([13, 5, 2, 14, 3, 1, 9, 6], [22, 14, 7, 12, 10, 8, 15, 18]),
         ([3, 1, 13, 7, 16, 6, 18, 12], [5, 0, 15, 18, 9, 8, 24, 17]),
