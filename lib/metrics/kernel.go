@@ -61,7 +61,8 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	}
 	r := KIDResult{Subsets: cmp.Or(o.Subsets, 100), Size: cmp.Or(o.Size, 1000)}
 	if r.Subsets < 1 || r.Size < 2 {
-		return KIDResult{}, fmt.Errorf("kid: %d subsets of %d vectors, expected at least 1 subset of 2 vectors", r.Subsets, r.Size)
+		return KIDResult{}, fmt.Errorf("kid: %d subsets of %d vectors, expected at least 1 subset of 2 vectors",
+			r.Subsets, r.Size)
 	}
 	if least := min(na, nb); r.Size > least {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
