@@ -106,7 +106,7 @@ func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []in
 	return x, component
 }
 
-// pick returns the component whose share of [0, 1) contains u.
+// pick returns the index of the component whose share of [0, 1) contains u.
 func (m *Mixture) pick(u float64) int {
 	for k := range m.Components {
 		if u -= m.Components[k].Weight; u < 0 {

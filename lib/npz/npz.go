@@ -109,7 +109,7 @@ func (f *File) Close() error {
 // parse is like Open, for a reader r of size bytes. The array of a .npy file gets the name arr_0.
 func parse(r io.ReaderAt, size int64) (*File, error) {
 	if size > maxFile {
-		return nil, fmt.Errorf("%d bytes; at most %d are read", size, int64(maxFile))
+		return nil, fmt.Errorf("it has %d bytes; at most %d are read", size, int64(maxFile))
 	}
 	f := &File{arrays: map[string]member{}}
 	head := make([]byte, min(6, size))

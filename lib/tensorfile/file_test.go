@@ -35,7 +35,7 @@ func TestSliceBatches(t *testing.T) {
 		if f.Rows() != n || len(f.blocks) != (n+BatchRows-1)/BatchRows {
 			t.Fatalf("%d rows in %d batches, want %d rows", f.Rows(), len(f.blocks), n)
 		}
-		for i := len(f.blocks); i >= 0; i-- { // the last slice is empty
+		for i := len(f.blocks); i >= 0; i-- { // the slice after the last batch is empty
 			from, to := min(n, i*BatchRows), min(n, (i+1)*BatchRows)
 			got, err := f.Slice(from, to)
 			if err != nil {

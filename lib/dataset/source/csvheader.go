@@ -133,7 +133,7 @@ func (t *table) checkHeader(header []string, opt CSVOptions) error {
 	return nil
 }
 
-// isNumber reports whether a name is a number with a decimal point or comma.
+// isNumber reports whether a name is a number, with the point or the comma as the decimal mark.
 func isNumber(name string) bool {
 	if _, err := strconv.ParseFloat(name, 64); err == nil {
 		return !isMissing(name) && strings.ContainsAny(name, "0123456789")

@@ -35,7 +35,7 @@ type marks struct {
 // openNumber is an ambiguous number. Until the decimal mark is known, the mark in the number counts as decimal.
 type openNumber struct {
 	at    int     // index of the value
-	value float64 // if the mark separates thousands
+	value float64 // the number if the mark separates thousands
 	comma bool    // whether the mark is a comma
 }
 

