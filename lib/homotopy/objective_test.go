@@ -300,7 +300,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	if err := homotopy.Check("hope", "linear"); err == nil || !strings.Contains(err.Error(), `objective "hope"`) {
-		t.Errorf("unknown objective: %v", err)
+		t.Errorf("unknown objective: error %v, want one that names it", err)
 	}
 	if err := homotopy.Check("energy", "straight"); err == nil || !strings.Contains(err.Error(), `schedule "straight"`) {
 		t.Errorf("unknown schedule: error %v, want one that names it", err)
@@ -313,7 +313,7 @@ func TestUnknownObjective(t *testing.T) {
 	in := newInputs(input, 2, 2)
 	phi := func(x, _ *graphop.Node) *graphop.Node { return graphop.Sum(graphop.Square(x), 1) }
 	if _, err := lossOf("hope", phi, in); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("unknown objective: %v", err)
+		t.Errorf("unknown objective: error %v, want a usage error", err)
 	}
 	var refused *graphop.Error
 	in.Noise = input("narrow", 2, 1)

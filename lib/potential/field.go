@@ -83,7 +83,7 @@ func (c Config) guided(b *layer.Builder, x, t, label *graphop.Node, guidance flo
 	if guidance == 1 {
 		return c.build(b, x, t, label)
 	}
-	// Evaluate both potentials in one batch: all rows with their labels, then all rows without.
+	// Evaluate both potentials in one batch: all rows with their labels, then all rows without labels.
 	batch := x.Shape()[0]
 	none := graphop.Fill(label, 0, batch, c.Classes)
 	both := c.build(b, graphop.Concat(0, x, x), graphop.Concat(0, t, t), graphop.Concat(0, label, none))

@@ -86,7 +86,8 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 					norm += float64(v) * float64(v)
 				}
 				if got.Name != want.Name || math.Sqrt(diff) > 1e-3*math.Sqrt(norm)+1e-6 {
-					t.Errorf("%s, %s: %s differs by %.2g of %.2g", be.Class(), c.Kind, want.Name, math.Sqrt(diff), math.Sqrt(norm))
+					t.Errorf("%s, %s: the error of %s is %.2g, its norm %.2g",
+						be.Class(), c.Kind, want.Name, math.Sqrt(diff), math.Sqrt(norm))
 				}
 			}
 		}

@@ -58,7 +58,7 @@ func printProfile(t *testing.T, file string) {
 			}
 			if first {
 				if took, err = time.ParseDuration(f[0]); err != nil {
-					break // the heading
+					break // this part is the heading of the output, not a trace
 				}
 				first, f = false, f[1:]
 			}
