@@ -73,6 +73,7 @@ type Description struct {
 	Inputs   []Port         `json:"inputs"`
 	Outputs  []Port         `json:"outputs"`
 	Resolved map[string]any `json:"resolved,omitempty"`
+	Shards   bool           `json:"shards,omitempty"` // several workers can share one run: the stage has a command shard
 	// Pure: apart from Auto, the description depends on nothing but the program, the parameters and the result of
 	// enginename.FindPlugin. A runner may remember it instead of asking again.
 	Pure bool `json:"pure,omitempty"`

@@ -88,6 +88,14 @@ func (e *Extractor) Extract(ctx context.Context, images Images) (features, logit
 	return features, logits, nil
 }
 
+// Share returns the number of images that Work processes for a worker.
+func (e *Extractor) Share(images Images, worker, workers int) (n int) {
+	for from := worker * Shard; from < images.Len(); from += workers * Shard {
+		n += min(Shard, images.Len()-from)
+	}
+	return n
+}
+
 // Work computes and caches one worker's part of the shards. Shards and workers are numbered from 0, and shard i belongs
 // to worker i mod workers. When all workers are done, Extract on the same images computes nothing.
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {

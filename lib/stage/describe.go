@@ -32,6 +32,7 @@ func describe[P any](spec *Stage[P]) contract.Description {
 	return contract.Description{
 		Contract: contract.Contract, Stage: spec.Name, Version: spec.Version, About: spec.About, Length: spec.Length,
 		Params: newParams[P]().describe(), Inputs: spec.Inputs, Outputs: spec.Outputs, Pure: true,
+		Shards: spec.Shard != nil,
 	}
 }
 

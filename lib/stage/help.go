@@ -22,6 +22,9 @@ func help[P any](spec *Stage[P]) []kong.Option {
 				if node.Name == "run" {
 					node.Help = spec.About
 				}
+				for _, f := range node.Flags {
+					f.Hidden = f.Hidden || f.Name == "sharded" && spec.Shard == nil
+				}
 			}
 			return nil
 		}),

@@ -39,6 +39,7 @@ type Job struct {
 	series  string
 	key     string
 	live    Live
+	sharded bool       // see Sharded
 	tune    *tuneState // nil unless the command is tune
 
 	mu       sync.Mutex

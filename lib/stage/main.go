@@ -23,6 +23,7 @@ type runCmd[P any] struct {
 	Out      string     `help:"Save outputs and manifest in DIR; needed without VAPO_STORE." placeholder:"DIR" type:"path"`
 	Manifest string     `help:"Write the manifest to this file." placeholder:"FILE" type:"path"`
 	JSON     bool       `help:"Print the manifest, not a summary, on standard output." name:"json"`
+	Sharded  bool       `help:"Take what the command shard has saved, instead of computing it again."`
 	Live     string     `help:"Resume from and save to the state of action KEY in the store." placeholder:"KEY"`
 	Lease    string     `help:"With --live: save only while no other run has taken over lease ID." placeholder:"ID"`
 	P        P          `embed:"" group:"Parameters:"`
@@ -81,6 +82,12 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 		options = append(options, kong.DynamicCommand("tune", about, "", tune))
 		names = append(names, "tune")
 	}
+	shard := &shardCmd[P]{}
+	if spec.Shard != nil {
+		const about = "Compute one of N shares of a run, which run --sharded then takes."
+		options = append(options, kong.DynamicCommand("shard", about, "", shard))
+		names = append(names, "shard")
+	}
 	parser, err := kong.New(&cli, options...)
 	if err != nil {
 		panic(fmt.Sprintf("stage %s: %v", spec.Name, err))
@@ -102,6 +109,8 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 		err = runStage(ctx, spec, &cli.Run, given(kctx), false, stdout, scr)
 	case "tune":
 		err = runStage(ctx, spec, tune, given(kctx), true, stdout, scr)
+	case "shard <shard>":
+		err = runShard(ctx, spec, shard, given(kctx), scr)
 	default:
 		err = runCommand(ctx, kctx, stdout, scr)
 	}
@@ -125,27 +134,12 @@ func runStage[P any](
 	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, tunes bool, stdout io.Writer, scr *screen,
 ) error {
 	started := time.Now()
-	params := newParams[P]()
-	params.holder.P, params.given = cmd.P, given
-	resolved, err := resolve(spec, params)
-	if err != nil {
-		return err
-	}
-	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live, cmd.Lease}
-	d := describe(spec)
-	if tunes {
-		d = tuneDescription(d)
-		spec.Tune(&params.holder.P)
-	}
-	job, err := newJob(ctx, d, resolved, cmd.Input, cmd.Earlier, paths, scr)
+	job, p, err := start(ctx, spec, cmd, given, tunes, scr)
 	if err != nil {
 		return err
 	}
 	defer job.close()
-	if tunes {
-		job.tune = &tuneState{}
-	}
-	err = spec.Run(ctx, job, &params.holder.P)
+	err = spec.Run(ctx, job, p)
 	if answer := (Answer{}); errors.As(err, &answer) {
 		return writeJSON(stdout, answer.Value)
 	}
@@ -174,6 +168,36 @@ func runStage[P any](
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
+}
+
+// start resolves the parameters of a run and prepares its job.
+func start[P any](
+	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, tunes bool, scr *screen,
+) (*Job, *P, error) {
+	params := newParams[P]()
+	params.holder.P, params.given = cmd.P, given
+	resolved, err := resolve(spec, params)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cmd.Sharded && spec.Shard == nil {
+		return nil, nil, failure.New(failure.Usage, "leave out --sharded", "stage %s has no command shard", spec.Name)
+	}
+	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live, cmd.Lease}
+	d := describe(spec)
+	if tunes {
+		d = tuneDescription(d)
+		spec.Tune(&params.holder.P)
+	}
+	job, err := newJob(ctx, d, resolved, cmd.Input, cmd.Earlier, paths, scr)
+	if err != nil {
+		return nil, nil, err
+	}
+	job.sharded = cmd.Sharded
+	if tunes {
+		job.tune = &tuneState{}
+	}
+	return job, &params.holder.P, nil
 }
 
 func runCommand(ctx context.Context, kctx *kong.Context, stdout io.Writer, scr *screen) error {

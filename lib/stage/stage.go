@@ -71,6 +71,9 @@ type Stage[P any] struct {
 	// Tune changes the parameters for the tune command: it makes the run short, but the run must still compile every
 	// program of the full run. If Tune is nil, the stage has no such command; see Tuning.
 	Tune func(p *P)
+	// Shard computes one worker's share of the run and saves it as parts. Run takes them if Job.Sharded. Both get the same
+	// inputs and parameters. If Shard is nil, the stage cannot share its work.
+	Shard func(ctx context.Context, job *Job, p *P, shard contract.Shard) error
 	// Engines are the compute engines in the program, which --version lists.
 	Engines []string
 	// Commands are additional subcommands.

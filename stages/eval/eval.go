@@ -66,6 +66,10 @@ func (m measures) open(path, digest string, metrics metricSelection, be backend.
 // opener opens the engine on its first call, so that scores that need no engine do not open one.
 type opener func() (backend.Backend, error)
 
+func openerFor(ctx context.Context, job *stage.Job, p *params) opener {
+	return sync.OnceValues(func() (backend.Backend, error) { return engine.OpenFor(ctx, job, p.Backend) })
+}
+
 const (
 	samplesHelp   = "the images or points to measure; or an .npz of images (arr_0)"
 	referenceHelp = "the data that samples are compared with, usually the training split; or features, or an .npz " +
@@ -100,6 +104,7 @@ var spec = stage.Stage[params]{
 	Tune:    func(*params) {},
 	Engines: engine.Linked(),
 	Run:     run,
+	Shard:   runShard,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
 		{Name: "features", Help: "Compute and cache the Inception features of a set, or a part of them.", Cmd: &extractCmd{}},
@@ -128,7 +133,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if job.HasInput("checkpoint") != job.HasInput("outliers") {
 		return failure.New(failure.Input, "give both or neither", "one of the inputs checkpoint and outliers is missing")
 	}
-	open := opener(sync.OnceValues(func() (backend.Backend, error) { return engine.OpenFor(ctx, job, p.Backend) }))
+	open := openerFor(ctx, job, p)
 	var s *score
 	switch {
 	case (samplePoints == nil) != (referencePoints == nil):
@@ -137,7 +142,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	case samplePoints != nil:
 		s, err = scorePointInputs(ctx, job, p, open, samplePoints, referencePoints)
 	default:
-		s, err = scoreImageInputs(ctx, job, p, open, samples, reference)
+		s, err = scoreImages(ctx, job, p, open, samples, reference)
 	}
 	if err != nil {
 		return err
@@ -193,90 +198,6 @@ func scorePointInputs(
 	plain := *reference
 	plain.Labels = nil // unlabelled samples are drawn in one colour, and the two pictures should look alike
 	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
-}
-
-func scoreImageInputs(
-	ctx context.Context, job *stage.Job, p *params, open opener, samples, reference *imageSet,
-) (*score, error) {
-	sets := []*imageSet{samples, reference}
-	var test *imageSet
-	inliers := reference
-	if job.HasInput("test") {
-		var err error
-		if test, _, err = readInput(ctx, job, "test"); err != nil {
-			return nil, err
-		}
-		if test != nil && test.archive != "" {
-			if err := test.useImages(); err != nil {
-				return nil, err
-			}
-		}
-		if test == nil || test.loaded == nil {
-			return nil, failure.New(failure.Input, sameKind, "input test holds no images")
-		}
-		inliers, sets = test, append(sets, test)
-	}
-	metrics, err := p.Measures.selection()
-	if err != nil {
-		return nil, err
-	}
-	scorer := newScorer(metrics, p.Projections, p.Seed)
-	if job.HasInput("features") {
-		path, err := job.Input(ctx, "features")
-		if err != nil {
-			return nil, err
-		}
-		be, err := open()
-		if err != nil {
-			return nil, fmt.Errorf("feature network: %w", err)
-		}
-		extractor, err := p.Measures.open(path, job.Digest("features"), metrics, be)
-		if err != nil {
-			return nil, err
-		}
-		if tuning := job.Digest(stage.Tuning.Name); tuning != "" {
-			extractor.Backend += " " + tuning // enters the cache keys: a tuning changes the last bits of features
-		}
-		job.Set("block", extractor.Network.Block)
-		scorer.use(extractor)
-	}
-	if err := scorer.choose(samples, reference); err != nil {
-		return nil, err
-	}
-	if err := scorer.check(sets...); err != nil {
-		return nil, err
-	}
-	scorer.score.Baselines = map[string]float64{}
-	var cache stage.Parts
-	if !job.Tunes() { // the tune command must run the feature network, even if all features are cached
-		if cache, err = job.Parts(ctx); err != nil {
-			return nil, err
-		}
-	}
-	s, err := scorer.run(ctx, samples, reference, baselines(p, samples, reference, test), cache, job.Progress)
-	if err != nil {
-		return nil, err
-	}
-	s.Reference = reference.name
-	if scorer.inPixels() {
-		s.Projections = p.Projections
-	}
-	s.Headline = imageHeadline(s)
-	if err := writeFeatures(ctx, job, p, scorer, reference); err != nil {
-		return nil, err
-	}
-	if err := drawNeighbours(ctx, job, p, s, samples.loaded, reference.loaded, test); err != nil {
-		return nil, err
-	}
-	if inliers.loaded == nil && job.HasInput("outliers") {
-		return nil, failure.New(failure.Input, "give images as input test",
-			"outliers are compared with images, but %s holds no images", inliers.label)
-	}
-	if s.Paths, err = scorer.scorePaths(ctx, job, p.PathPoints); err != nil {
-		return nil, err
-	}
-	s.OOD, err = scoreOutliers(ctx, job, p, open, inliers.loaded, inliers.name)
-	return s, err
 }
 
 func shapeMismatch(labelA string, a dataset.Set, labelB string, b dataset.Set) error {

@@ -3,16 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
+	"vapo/lib/contract"
 	"vapo/lib/engine"
 	"vapo/lib/failure"
-	"vapo/lib/feature"
 	"vapo/lib/stage"
 )
 
-// extractCmd computes and caches the Inception features of a set, or of one worker's part of the set, so that later
+// extractCmd computes and caches the Inception features of a set, or of one worker's share of the set, so that later
 // scores need not compute them.
 type extractCmd struct {
 	Images  string `arg:"" help:"A folder or archive of images, an .npz, or a data set (a file, ref:name or sha256:…)."`
@@ -20,34 +18,16 @@ type extractCmd struct {
 
 	Measures measures `embed:""`
 
-	Part  part   `help:"Compute part i of n, so that n workers share the images." placeholder:"I/N" default:"1/1"`
-	Cache string `help:"Directory of cached features; default: the store in VAPO_STORE." placeholder:"DIR" type:"path"`
+	Shard contract.Shard `help:"Compute share I of N, so that N workers share the images." placeholder:"I/N" default:"1/1"`
+	Cache string         `help:"Directory of cached features; default: the store in VAPO_STORE." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
-}
-
-// part selects the i-th of n parts, one for each worker. i counts from 1.
-type part struct{ i, n int }
-
-// maxParts is the largest number of workers.
-const maxParts = 10000
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *part) UnmarshalText(text []byte) error {
-	a, b, ok := strings.Cut(string(text), "/")
-	i, err1 := strconv.Atoi(a)
-	n, err2 := strconv.Atoi(b)
-	if !ok || err1 != nil || err2 != nil || i < 1 || i > n || n > maxParts {
-		return fmt.Errorf("want i/n with 1 <= i <= n <= %d, such as 2/4, got %q", maxParts, text)
-	}
-	*p = part{i, n}
-	return nil
 }
 
 // extractResult is the JSON line that the command prints.
 type extractResult struct {
 	Images   int    `json:"images"` // number of images in the whole set
-	Part     string `json:"part"`
+	Shard    string `json:"shard"`
 	Computed int    `json:"computed"`
 	Cached   int    `json:"kept"` // number of images whose features were found in the cache
 	Network  string `json:"features"`
@@ -88,12 +68,9 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	if s.images == nil {
 		return failure.New(failure.Input, "give a folder, an archive or a data set of images", "%s holds no images", s.label)
 	}
-	name := fmt.Sprintf("%d/%d", cmd.Part.i, cmd.Part.n)
-	out := extractResult{Images: s.n(), Part: name, Network: extractor.Description()}
-	total := 0 // number of images in this part
-	for from := (cmd.Part.i - 1) * feature.Shard; from < s.n(); from += cmd.Part.n * feature.Shard {
-		total += min(feature.Shard, s.n()-from)
-	}
+	out := extractResult{Images: s.n(), Shard: cmd.Shard.String(), Network: extractor.Description()}
+	worker, workers := cmd.Shard.I-1, cmd.Shard.N
+	total := extractor.Share(s.images, worker, workers)
 	done := watch(extractor, c.Progress(int64(total), "images"), total)
 	report := extractor.Progress
 	extractor.Progress = func(n int, cached bool) {
@@ -104,7 +81,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 		}
 		report(n, cached)
 	}
-	err = extractor.Work(ctx, s.images, cmd.Part.i-1, cmd.Part.n)
+	err = extractor.Work(ctx, s.images, worker, workers)
 	done()
 	if err != nil {
 		return fmt.Errorf("features of %s: %w", s.label, err)

@@ -88,7 +88,10 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return fmt.Errorf("--cache: %w", err)
 	}
-	s, err := scorer.run(ctx, a, b, nil, cache, c.Progress)
+	if scorer.inception() {
+		scorer.extractor.Cache = cache
+	}
+	s, err := scorer.run(ctx, a, b, nil, c.Progress)
 	if err != nil {
 		return err
 	}

@@ -266,13 +266,13 @@ func TestFeaturesAreCached(t *testing.T) {
 	t.Run("workers", func(t *testing.T) {
 		shared := filepath.Join(dir, "shared")
 		for _, c := range []struct {
-			set, part string
-			want      extractResult
+			set, shard string
+			want       extractResult
 		}{
 			{a, "1/1", extractResult{Images: 10, Computed: 10}}, {b, "2/2", extractResult{Images: 260, Computed: 10}},
 			{b, "1/2", extractResult{Images: 260, Computed: 250}}, {b, "2/2", extractResult{Images: 260, Cached: 10}},
 		} {
-			args := slices.Concat([]string{"features", c.set, "--part=" + c.part, "--cache=" + shared}, options)
+			args := slices.Concat([]string{"features", c.set, "--shard=" + c.shard, "--cache=" + shared}, options)
 			code, stdout, stderr := eval(t, args...)
 			if code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr)
@@ -281,21 +281,21 @@ func TestFeaturesAreCached(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 				t.Fatal(err)
 			}
-			c.want.Part, c.want.Network = c.part, want.Network
+			c.want.Shard, c.want.Network = c.shard, want.Network
 			if len(got.Warnings) != 2 { // sample's overview and its manifest
-				t.Errorf("part %s of %s: warnings %q", c.part, c.set, got.Warnings)
+				t.Errorf("shard %s of %s: warnings %q", c.shard, c.set, got.Warnings)
 			}
 			if got.Warnings = nil; !reflect.DeepEqual(got, c.want) {
-				t.Errorf("part %s of %s: %+v, expected %+v", c.part, c.set, got, c.want)
+				t.Errorf("shard %s of %s: %+v, expected %+v", c.shard, c.set, got, c.want)
 			}
 		}
 		if s, cached := run(a, b, "--cache="+shared); *s.FID != *want.FID || cached != 270 {
 			t.Errorf("after two workers: FID %v with %d images cached, expected %v", *s.FID, cached, *want.FID)
 		}
 		for _, bad := range []string{"0/2", "3/2", "1", "a/b", "1/9223372036854775807"} {
-			code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared)
+			code, _, _ := eval(t, "features", a, "--weights="+weights, "--shard="+bad, "--cache="+shared)
 			if code != failure.Usage {
-				t.Errorf("part %s: exit %d", bad, code)
+				t.Errorf("shard %s: exit %d", bad, code)
 			}
 		}
 		code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64")

@@ -197,19 +197,24 @@ func (c *scorer) checkFeatures(s *imageSet) error {
 	return nil
 }
 
-// run computes the score: the distance of samples from the reference, the selected metrics, and the distances of the
-// baselines. Features of Inception are cached in cache unless it is nil.
-func (c *scorer) run(ctx context.Context, samples, reference *imageSet, baselines []baseline, cache stage.Parts,
-	start func(total int64, unit string) *stage.Progress) (*score, error) {
-	if c.inception() && cache != nil {
-		c.extractor.Cache = cache
+// sets returns the sets whose features a score needs.
+func (c *scorer) sets(samples, reference *imageSet, baselines []baseline) (list []*imageSet) {
+	for _, b := range append([]baseline{{set: samples}, {set: reference}}, baselines...) {
+		if b.set.images != nil {
+			list = append(list, b.set)
+		}
 	}
+	return list
+}
+
+// run computes the score: the distance of samples from the reference, the selected metrics, and the distances of the
+// baselines.
+func (c *scorer) run(ctx context.Context, samples, reference *imageSet, baselines []baseline,
+	start func(total int64, unit string) *stage.Progress) (*score, error) {
 	if c.extractor != nil {
-		var total int
-		for _, b := range append([]baseline{{set: samples}, {set: reference}}, baselines...) {
-			if b.set.images != nil {
-				total += b.set.images.Len()
-			}
+		total := 0
+		for _, s := range c.sets(samples, reference, baselines) {
+			total += s.images.Len()
 		}
 		defer watch(c.extractor, start(int64(total), "images"), total)()
 	}

@@ -14,8 +14,8 @@ import (
 // maxValues is the maximum number of float32 values that one run holds in memory: 64 GiB.
 const maxValues = 1 << 34
 
-// drawAll draws samples [First, First+N). It also returns how many evaluations of the network and how many seconds they
-// took.
+// drawAll draws samples [First, First+N), or takes the parts that the shards of the run have drawn. It also returns how
+// many evaluations of the network and how many seconds they took, those of the shards included.
 func drawAll(
 	ctx context.Context, job *stage.Job, m *model, s *sampling.Sampler, p *params,
 ) (set dataset.Set, work sampling.Work, seconds float64, err error) {
@@ -24,23 +24,90 @@ func drawAll(
 		return nil, work, 0, failure.New(failure.Resources, "draw in several runs with --first",
 			"%d samples of %d values each do not fit in memory", p.N, d)
 	}
-	x := make([]float32, p.N*d)
-	progress := job.Progress(int64(p.N), "samples")
-	start, reported := time.Now(), 0
-	work, err = s.Draw(ctx, p.Seed, p.First, p.N, x, func(done int) {
-		if done-reported < p.Batch && done < p.N {
-			return
+	dr := &drawer{job: job, model: m, sampler: s, params: p, progress: job.Progress(int64(p.N), "samples"),
+		total: p.N, began: time.Now()}
+	ranges := []interval{{p.First, p.First + p.N}}
+	if job.Sharded() {
+		ranges = partsOf(p, s.Block)
+		if dr.parts, err = job.Parts(ctx); err != nil {
+			return nil, work, 0, err
 		}
-		reported = done
-		rate := float64(done) / time.Since(start).Seconds()
-		progress.Set(int64(done), "samples_per_s", math.Round(10*rate)/10)
-	})
-	if err != nil {
-		return nil, work, 0, err
 	}
-	progress.Done()
+	x := make([]float32, p.N*d)
+	for _, r := range ranges {
+		w, sec, err := dr.draw(ctx, r, x[(r.from-p.First)*d:(r.to-p.First)*d])
+		if err != nil {
+			return nil, work, 0, err
+		}
+		work.Add(w)
+		seconds += sec
+	}
+	dr.progress.Done()
 	set = withLabels(sampling.Set(m.config, x, p.N), s.Label, func(i int) int { return p.First + i })
-	return set, work, time.Since(start).Seconds(), nil
+	return set, work, seconds, nil
+}
+
+// interval holds the indices of consecutive samples, from the index from up to, but not including, to.
+type interval struct{ from, to int }
+
+func (r interval) len() int { return r.to - r.from }
+
+// drawer draws intervals of samples one after the other, and reports the progress towards total.
+type drawer struct {
+	job      *stage.Job
+	model    *model
+	sampler  *sampling.Sampler
+	params   *params
+	parts    stage.Parts // nil: samples are neither taken from parts nor saved as parts
+	progress *stage.Progress
+
+	total, done, reported int // samples
+	drawn                 int // samples that did not come from parts
+	began                 time.Time
+}
+
+// draw draws the samples of an interval into x, in the network's units, unless they are a part that can be loaded.
+func (d *drawer) draw(ctx context.Context, r interval, x []float32) (sampling.Work, float64, error) {
+	var key string
+	if d.parts != nil {
+		var err error
+		if key, err = d.key(r); err != nil {
+			return sampling.Work{}, 0, err
+		}
+		value, ok, err := d.parts.Load(ctx, key)
+		if err != nil {
+			return sampling.Work{}, 0, err
+		}
+		if work, seconds, sound := d.decode(value, x); ok && sound {
+			d.report(d.done + r.len())
+			return work, seconds, nil
+		}
+	}
+	start, before := time.Now(), d.done
+	work, err := d.sampler.Draw(ctx, d.params.Seed, r.from, r.len(), x, func(done int) {
+		d.drawn += before + done - d.done
+		d.report(before + done)
+	})
+	seconds := time.Since(start).Seconds()
+	if err != nil || d.parts == nil {
+		return work, seconds, err
+	}
+	value, err := d.encode(x, work, seconds)
+	if err != nil {
+		return work, seconds, err
+	}
+	return work, seconds, d.parts.Save(ctx, key, value)
+}
+
+// report sets the progress to the given number of samples, at most once in Batch samples.
+func (d *drawer) report(done int) {
+	d.done = done
+	if done-d.reported < d.params.Batch && done < d.total {
+		return
+	}
+	d.reported = done
+	rate := float64(d.drawn) / time.Since(d.began).Seconds()
+	d.progress.Set(int64(done), "samples_per_s", math.Round(10*rate)/10)
 }
 
 // sampler compiles a sampler with the given settings. label maps the index of a sample to its class, or is nil.

@@ -70,6 +70,7 @@ var spec = stage.Stage[params]{
 	Tune:    func(p *params) { p.N = min(p.N, p.Batch) },
 	Engines: engine.Linked(),
 	Run:     run,
+	Shard:   runShard,
 	Commands: []stage.Command{
 		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
 		{Name: "interpolate", Help: "Draw images along great circles between noise vectors.", Cmd: &interpolateCmd{}},
@@ -105,27 +106,33 @@ func resolve(p *params, _ stage.Given) error {
 	return checkClass(p.Class, p.Guidance)
 }
 
-func run(ctx context.Context, job *stage.Job, p *params) error {
+// openSampler opens the network of a job and compiles its sampler.
+func openSampler(ctx context.Context, job *stage.Job, p *params) (*model, *sampling.Sampler, error) {
 	path, err := job.Input(ctx, "checkpoint")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	be, err := engine.OpenFor(ctx, job, p.Backend)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	m, err := openModel(path, p.Weights, p.Guidance, be)
 	if err != nil {
-		return fmt.Errorf("input checkpoint: %w", err)
+		return nil, nil, fmt.Errorf("input checkpoint: %w", err)
 	}
 	label, err := m.label(p.Class)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	s, err := m.sampler(label, sampling.Settings{
 		Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd,
 		Grid: p.Grid,
 	})
+	return m, s, err
+}
+
+func run(ctx context.Context, job *stage.Job, p *params) error {
+	m, s, err := openSampler(ctx, job, p)
 	if err != nil {
 		return err
 	}
