@@ -137,8 +137,9 @@ func (c *planCmd) planJobs(
 		for _, n := range j.Needs {
 			p.After = append(p.After, n.Name)
 		}
-		i := slices.IndexFunc(steps, func(s stepPlan) bool { return s.Step == j.Node.Name() })
-		steps[i].Job = p
+		if i := slices.IndexFunc(steps, func(s stepPlan) bool { return s.Step == j.Node.Name() }); i >= 0 {
+			steps[i].Job = p
+		}
 	}
 	return nil
 }

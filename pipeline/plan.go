@@ -46,6 +46,7 @@ type stepPlan struct {
 	Continues string            `json:"continues,omitempty"` // the shorter action that it continues
 	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that do not exist yet, and their origins
 	Condition string            `json:"condition,omitempty"` // comparison with a score that does not exist yet
+	Shards    int               `json:"shards,omitempty"`    // workers that share the step
 	Warning   string            `json:"warning,omitempty"`   // the step asks for more than this machine has
 	Action    json.RawMessage   `json:"action,omitempty"`    // with --verbose
 	Job       *jobPlan          `json:"job,omitempty"`       // with --executor slurm
@@ -87,13 +88,16 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	plan := runPlan{document: version1, Recipe: g.Recipe.Name}
 	var runs []*runner.Run
 	for _, d := range decisions {
+		if d.Node.Shard.N > 0 {
+			continue // the line of the whole step gives their number
+		}
 		s := stepPlan{Step: d.Node.Name(), Stage: d.Node.Stage.Stage, State: "miss", Key: d.Key}
 		if d.Skip != "" {
 			s.State, s.Reason = "skip", d.Skip
 			plan.Steps = append(plan.Steps, s)
 			continue
 		}
-		s.Condition = d.Unknown
+		s.Condition, s.Shards = d.Unknown, d.Node.Step.Shards
 		if c.Verbose {
 			if s.Action, err = d.Action.Preimage(); err != nil {
 				return err
@@ -175,6 +179,9 @@ func (p runPlan) table(w io.Writer) {
 		}
 		if s.Condition != "" {
 			fmt.Fprintf(w, "    only when %s, which is not known yet\n", s.Condition)
+		}
+		if s.Shards > 0 && s.State == "miss" {
+			fmt.Fprintf(w, "    in %d shards\n", s.Shards)
 		}
 		if s.Job != nil {
 			fmt.Fprintf(w, "    %s\n", s.Job)

@@ -110,9 +110,23 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 		page.RecipeYAML = append(page.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
 	}
 	for _, s := range run.Steps {
+		if s.Shard != "" {
+			continue
+		}
 		step := report.Step{
 			Name: s.Name, Stage: s.Stage, Cached: s.State == runner.Cached, Seconds: s.Seconds,
-			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
+			Key: s.Key, Error: s.Error, Manifest: s.Manifest,
+		}
+		for _, name := range s.Needs {
+			need, ok := run.Step(name)
+			if !ok || need.Shard == "" {
+				step.Needs = append(step.Needs, name)
+				continue
+			}
+			step.Seconds += need.Seconds
+			if need.Error != "" && step.Error == "" {
+				step.Error = fmt.Sprintf("shard %s: %s", need.Shard, need.Error)
+			}
 		}
 		if d := s.Declared; d != nil {
 			step.Ports, step.NoEffect = d.Outputs, d.NoEffect

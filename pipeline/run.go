@@ -94,6 +94,9 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
 		}
 	}
+	if only, _ := g.Node(opt.Only); opt.Fresh || only != nil && only.Shard.N == 0 {
+		g = g.WithoutShards()
+	}
 	if c.check != nil {
 		if err := c.check(g); err != nil {
 			return nil, err

@@ -29,7 +29,9 @@ func (d *display) Ended(run *runner.Run) {
 	}
 	counts := map[string]int{}
 	for _, s := range run.Steps {
-		counts[s.State]++
+		if s.Shard == "" || s.State == runner.Failed {
+			counts[s.State]++
+		}
 	}
 	var parts []string
 	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped,

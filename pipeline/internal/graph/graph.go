@@ -42,6 +42,9 @@ type Node struct {
 	Needs   []string // names of the steps whose outputs or scores this step uses, sorted
 	// Mentions are the nodes whose values the condition of this step compares, by name.
 	Mentions map[string]*Node
+	// Shard is set if the node is one worker's share of a step; see withShards.
+	Shard contract.Shard
+	whole *Node // the node of the whole step, if this is a shard
 }
 
 // Name returns the step's name.
@@ -65,7 +68,9 @@ func (g *Graph) Node(name string) (*Node, bool) {
 
 // Instances returns the number of instances of a step of the recipe.
 func (g *Graph) Instances(step string) int {
-	return len(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *Node) bool { return n.Step.Base != step }))
+	return len(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *Node) bool {
+		return n.Step.Base != step || n.whole != nil
+	}))
 }
 
 // Build connects and checks the steps of a recipe. It applies one kind of check to all steps before the next kind. The
@@ -102,6 +107,9 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 			return nil, err
 		}
 	}
+	if ordered, err = withShards(ordered); err != nil {
+		return nil, err
+	}
 	if ordered, err = selected(ordered, targets); err != nil {
 		return nil, err
 	}
@@ -120,6 +128,11 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, n := range ordered {
+		if n.whole != nil {
+			n.Params = n.whole.Params
+		}
 	}
 	r.About = expand(r.About, nodes)
 	return &Graph{Recipe: r, Nodes: ordered}, nil

@@ -40,12 +40,15 @@ func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	return out, nil
 }
 
-// withMentions returns the given nodes and the nodes whose values their conditions compare.
+// withMentions returns the given nodes, the nodes whose values their conditions compare, and the whole steps of shards.
 func withMentions(nodes []*Node) []*Node {
 	out := slices.Clone(nodes)
 	for _, n := range nodes {
 		for _, of := range n.Mentions {
 			out = append(out, of)
+		}
+		if n.whole != nil {
+			out = append(out, n.whole)
 		}
 	}
 	return out

@@ -200,6 +200,14 @@ func instanceName(step string, bindings []Binding) string {
 	return step + "[" + Label(bindings) + "]"
 }
 
+// ShardName returns the name of a shard of a step, such as samples[shard=3] or samples[seed=0,shard=3].
+func ShardName(step string, shard int) string {
+	if instance, ok := strings.CutSuffix(step, "]"); ok {
+		return fmt.Sprintf("%s,shard=%d]", instance, shard)
+	}
+	return fmt.Sprintf("%s[shard=%d]", step, shard)
+}
+
 // Label returns the part of an instance's name in brackets.
 func Label(bindings []Binding) string {
 	parts := make([]string, len(bindings))

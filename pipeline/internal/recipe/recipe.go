@@ -51,6 +51,7 @@ type Step struct {
 	Timeout     time.Duration // limit for one attempt; 0: none
 	Retries     Retries
 	Resources   Resources
+	Shards      int      // workers that share the work of the step; 0: one
 	Command     *Command // nil unless the stage is CommandStage
 	Foreach     *Foreach // nil: the step stands only for itself
 	When        []Term   // all must hold, or the step is skipped
@@ -175,7 +176,7 @@ func (r *Recipe) parseSteps(n node) error {
 }
 
 // stepKeys are the keys that every step may have.
-var stepKeys = []string{"stage", "inputs", "params", "timeout", "retries", "resources", "foreach", "when"}
+var stepKeys = []string{"stage", "inputs", "params", "timeout", "retries", "resources", "shards", "foreach", "when"}
 
 func (s *Step) parse(n node) error {
 	fields, err := n.mapping("step "+s.Name, slices.Concat(stepKeys, commandKeys)...)
@@ -196,6 +197,8 @@ func (s *Step) parse(n node) error {
 			s.Retries, err = e.value.retries()
 		case "resources":
 			s.Resources, err = e.value.resources()
+		case "shards":
+			s.Shards, err = e.value.whole("shards", 2, maxInstances)
 		case "foreach":
 			s.Foreach, err = e.value.foreach()
 		case "when":

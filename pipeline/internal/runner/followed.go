@@ -35,7 +35,7 @@ func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 	f.lines.flush()
 	f.over = true
 	var manifest []byte
-	if rec.State == Done || rec.State == Cached {
+	if (rec.State == Done || rec.State == Cached) && f.Node.Shard.N == 0 {
 		made, err := a.Store.Record(ctx, rec.Key)
 		if err != nil {
 			return nil, fmt.Errorf("the result of step %s, which job %s made: %w", rec.Name, f.ID, err)

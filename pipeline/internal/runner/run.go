@@ -64,7 +64,8 @@ type Step struct {
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
 	Retries []Retry                    `json:"retries,omitempty"`
-	Job     *Placement                 `json:"job,omitempty"` // if a batch system ran the step
+	Job     *Placement                 `json:"job,omitempty"`   // if a batch system ran the step
+	Shard   string                     `json:"shard,omitempty"` // such as 2/8, if this is one worker's share of a step
 
 	// Declared is nil in runs that older versions stored.
 	Declared *Declared `json:"declared,omitempty"`
@@ -151,9 +152,13 @@ func newRun(g *graph.Graph, storeName string, now time.Time) *Run {
 		State: Running, Started: now.UTC().Truncate(time.Millisecond),
 	}
 	for _, n := range g.Nodes {
-		r.Steps = append(r.Steps, &Step{
+		s := &Step{
 			Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs, Declared: Declare(n.Stage.Description),
-		})
+		}
+		if n.Shard.N > 0 {
+			s.Shard, s.Declared = n.Shard.String(), &Declared{} // a shard has no outputs
+		}
+		r.Steps = append(r.Steps, s)
 	}
 	return r
 }

@@ -57,7 +57,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	var key string // key of the action if another run worked on it at the same time
 	for done := false; !done; {
 		d, err := a.lookUpStep(ctx, n, s)
-		if d == nil && err == nil && key != "" {
+		if d == nil && err == nil && key != "" && n.Shard.N == 0 {
 			// If this run was frozen while its stage was saving state, it may have written the state after the other run
 			// finished the action.
 			_ = a.Store.Live(key).DeleteAfter(ctx, a.run.ID)
@@ -74,7 +74,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		if err != nil {
 			return err
 		}
-		done, err = a.underLease(ctx, d.Key, s, func(ctx context.Context, lease string) error {
+		done, err = a.underLease(ctx, d.leaseKey(), s, func(ctx context.Context, lease string) error {
 			d, err := a.lookUpStep(ctx, n, s) // another runner may just have published the result
 			if d == nil || err != nil {
 				return err
@@ -126,13 +126,18 @@ func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Deci
 	a.mu.Lock()
 	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
 	a.mu.Unlock()
-	if a.opt.Fresh {
-		d.Earlier = nil // do not continue from a cached result
-	} else if d.Hit != nil {
-		a.finish(s, Cached, d.Made, d.Hit.Manifest)
-		return nil, nil
+	if a.opt.Fresh || n.Shard.N > 0 {
+		d.Earlier = nil // a fresh run continues from no cached result, and a shard has nothing to continue
 	}
-	return d, nil
+	if a.opt.Fresh || d.Hit == nil {
+		return d, nil
+	}
+	if n.Shard.N > 0 {
+		a.finish(s, Cached, &contract.Manifest{}, nil)
+	} else {
+		a.finish(s, Cached, d.Made, d.Hit.Manifest)
+	}
+	return nil, nil
 }
 
 // compute runs the stage of a step and publishes the result.
@@ -147,6 +152,10 @@ func (a *attempt) compute(ctx context.Context, d *Decision, s *Step, lease strin
 		_ = a.save(ctx)          // a failure is only a warning
 		a.Display.StepStarted(s) // once for each attempt
 		ran, err := a.execute(ctx, d, s, lease)
+		if err == nil && d.Node.Shard.N > 0 {
+			a.finish(s, Done, &contract.Manifest{}, nil) // its parts are in the store
+			return nil
+		}
 		if err == nil {
 			return a.publish(ctx, d, s, ran)
 		}

@@ -29,6 +29,8 @@ type params struct {
 
 	Fail string `help:"How." default:"no" enum:"no,input,integrity,numeric,memory,bug,panic,go,kill,silent" keyed:"false"`
 
+	FailShard int `help:"The shard that fails; 0: none." default:"0" keyed:"false"`
+
 	Random  bool   `help:"Make the result random instead of a function of the key." keyed:"false"`
 	File    string `help:"A file that must exist; empty: none." keyed:"false" path:""`
 	Backend string `help:"Engine." default:"auto" enum:"auto,slow,fast"`
@@ -60,6 +62,31 @@ var spec = stage.Stage[params]{
 	},
 	Pure: func(p *params) bool { return !p.Random },
 	Run:  run,
+	Shard: func(ctx context.Context, job *stage.Job, p *params, shard contract.Shard) error {
+		if p.FailShard == shard.I {
+			return failure.New(failure.Input, "", "shard %v cannot be computed", shard)
+		}
+		parts, key, err := partOf(ctx, job, shard.I)
+		if err != nil {
+			return err
+		}
+		if _, ok, err := parts.Load(ctx, key); ok || err != nil {
+			job.Log().Warn("its part is there already")
+			return err
+		}
+		time.Sleep(time.Duration(p.Delay * float64(time.Second)))
+		return parts.Save(ctx, key, []byte("part"))
+	},
+}
+
+// partOf returns the parts of a job and the key of the one that a shard computes.
+func partOf(ctx context.Context, job *stage.Job, shard int) (stage.Parts, string, error) {
+	parts, err := job.Parts(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	key, err := job.PartKey(map[string]any{"same": int64(shard)})
+	return parts, key, err
 }
 
 func main() { os.Exit(int(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr))) }
@@ -95,6 +122,20 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	}
 	job.Log().Info("running", "threads", runtime.GOMAXPROCS(0))
 	job.Set("resumed_at", s.Step)
+	for i := 1; job.Sharded(); i++ {
+		parts, key, err := partOf(ctx, job, i)
+		if err != nil {
+			return err
+		}
+		_, ok, err := parts.Load(ctx, key)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			job.Log().Warn("parts found", "parts", i-1)
+			break
+		}
+	}
 	progress := job.Progress(int64(p.Steps), "links")
 	defer progress.Done()
 	for s.Step < p.Steps {

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+)
+
+const sharded = `name: sharded
+steps:
+  data: {stage: toy}
+  chain: {stage: toy, inputs: {data: data.out}, params: {same: 7, %s}, shards: 3}
+  end: {stage: toy, inputs: {data: chain.out}}
+`
+
+// If one shard fails, the next run computes only this shard again. The result is that of a run without shards.
+func TestShards(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("r.yaml", fmt.Sprintf(sharded, "steps: 3"))
+	if plan := w.must("plan", "r.yaml"); !strings.Contains(plan, "\n    in 3 shards\n") ||
+		!strings.Contains(plan, "0 of 3 steps") {
+		t.Errorf("the plan:\n%s", plan)
+	}
+	res := w.run("run", "r.yaml", "--jobs", "3", "--keep-going", "--set", "chain.fail-shard=2")
+	if res.code != 3 || !strings.Contains(res.stderr, "shard 2/3 cannot be computed") ||
+		!strings.Contains(res.stderr, "needs chain[shard=2]") {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+	w.wantStates("one shard fails", map[string]string{"data": "done", "chain": "skipped", "end": "skipped",
+		"chain[shard=1]": "done", "chain[shard=2]": "failed", "chain[shard=3]": "done"})
+
+	res = w.run("run", "r.yaml")
+	if res.code != 0 || strings.Count(res.stderr, "its part is there already") != 2 ||
+		!strings.Contains(res.stderr, "parts found parts=3") || !strings.Contains(res.stderr, "1 cached, 2 done in") {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+	first := w.digests()
+	w.must("run", "r.yaml")
+	w.wantStates("again", map[string]string{"data": "cached", "chain": "cached", "end": "cached"})
+	if res := w.run("run", "r.yaml", "--fresh"); res.code != 0 || strings.Contains(res.stderr, "[shard=") ||
+		!maps.Equal(first, w.digests()) {
+		t.Errorf("--fresh: exit code %d\n%s", res.code, res.stderr)
+	}
+	// One shard alone, as a batch system runs it. The whole step does not wait for shards that nobody runs.
+	w.write("r.yaml", fmt.Sprintf(sharded, "steps: 4"))
+	for _, step := range []string{"chain[shard=3]", "chain"} {
+		if res := w.run("exec", "r.yaml", step); res.code != 0 {
+			t.Errorf("exec %s: exit code %d\n%s", step, res.code, res.stderr)
+		}
+	}
+	w.must("run", "r.yaml")
+	w.wantStates("after exec", map[string]string{"data": "cached", "chain": "cached", "end": "done"})
+
+	whole := newWorkplace(t)
+	whole.write("r.yaml", strings.Replace(fmt.Sprintf(sharded, "steps: 3"), ", shards: 3", "", 1))
+	whole.must("run", "r.yaml")
+	if got := whole.digests(); !maps.Equal(first, got) {
+		t.Errorf("with shards %v, without %v", first, got)
+	}
+}
+
+// The real stages share samples, and features of Inception would be shared in the same way.
+func TestSharedSamples(t *testing.T) {
+	t.Parallel()
+	const recipe = `name: shared
+steps:
+  data: {stage: prep, params: {source: 8gaussians, train: 500, test: 100}}
+  potential:
+    stage: train
+    foreach: {seed: [0, 1]}
+    inputs: {data: data.train}
+    params: {model: mlp, width: 8, depth: 1, steps: 5, batch: 16}
+  samples:
+    stage: sample
+    foreach: potential
+    inputs: {checkpoint: potential.checkpoint}
+    params: {n: 1000, steps: 3}
+    shards: 3
+  score:
+    stage: eval
+    foreach: samples
+    inputs: {samples: samples.samples, reference: data.train}
+    params: {n: 100, pairs: 2}
+    shards: 2
+`
+	digests := map[bool]map[string]string{}
+	for _, shards := range []bool{true, false} {
+		w := newWorkplace(t)
+		text := recipe
+		if !shards {
+			text = strings.NewReplacer("    shards: 3\n", "", "    shards: 2\n", "").Replace(recipe)
+		}
+		w.write("r.yaml", text)
+		res := w.run("--bin", buildStages(t), "run", "r.yaml", "--jobs", "4")
+		if res.code != 0 {
+			t.Fatalf("exit code %d\n%s", res.code, res.stderr)
+		}
+		if got := strings.Contains(res.stderr, "samples[seed=1,shard=3]"); got != shards {
+			t.Errorf("shards are shown: %v, want %v\n%s", got, shards, res.stderr)
+		}
+		digests[shards] = w.digests()
+		var status struct{ Steps []struct{ Step string } }
+		if err := json.Unmarshal([]byte(w.must("status", "--json")), &status); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]int{true: 7 + 6 + 4, false: 7}[shards]; len(status.Steps) != want {
+			t.Errorf("status lists %d steps, want %d", len(status.Steps), want)
+		}
+	}
+	if !maps.Equal(digests[true], digests[false]) {
+		t.Errorf("with shards %v, without %v", digests[true], digests[false])
+	}
+}
+
+func TestShardMistakes(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	for _, c := range []struct{ step, want string }{
+		{"{stage: toy, shards: 1}", "shards must be a whole number from 2 to 1000, not 1"},
+		{"{stage: toy, shards: x}", "shards must be a whole number"},
+		{"{stage: command, run: [true], outputs: {o: o.txt}, shards: 2}", "cannot share its work among shards"},
+	} {
+		w.write("r.yaml", "name: r\nsteps:\n  a: "+c.step+"\n")
+		w.fails(2, []string{"r.yaml:3:", c.want}, "run", "r.yaml")
+	}
+	w.write("r.yaml", "name: r\nsteps:\n  a: {stage: prep, params: {source: 8gaussians}, shards: 2}\n")
+	w.fails(2, []string{"r.yaml:3:3: step a: stage prep cannot share its work among shards"}, "--bin", buildStages(t), "run",
+		"r.yaml")
+}
