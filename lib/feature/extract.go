@@ -14,16 +14,16 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Shard is the number of images whose features are computed and cached together. Usual set sizes are multiples of it,
-// so a set of 50,000 images reuses every shard of its first 10,000.
-const Shard = 250
+// PartSize is the number of images whose features are computed and cached together. The sizes of most sets are
+// multiples of it, so a set of 50,000 images reuses every part of its first 10,000.
+const PartSize = 250
 
-// shardVersion must change whenever a change of the code changes the features of the same images and network.
-const shardVersion = 1
+// partVersion must change whenever a change of the code changes the features of the same images and network.
+const partVersion = 1
 
-// maxShardBytes bounds the pixels of a shard that stay in memory between hashing them and computing their features. The
-// images of a larger shard are read twice.
-const maxShardBytes = 256 << 20
+// maxPartBytes bounds the pixels of a part that stay in memory between hashing them and computing their features. The
+// images of a larger part are read twice.
+const maxPartBytes = 256 << 20
 
 // Names of the Fréchet distance between features of Inception and between features of a classifier.
 const (
@@ -31,16 +31,16 @@ const (
 	ClassifierMetric = "Fréchet distance of classifier features"
 )
 
-// Cache stores shards of features. stage.Parts implements it.
+// Cache stores parts of features. stage.Parts implements it.
 type Cache interface {
 	Save(ctx context.Context, key string, value []byte) error
 	Load(ctx context.Context, key string) (value []byte, ok bool, err error)
 }
 
-// Extractor computes the features of sets of images shard by shard and caches them. The key of a shard is a digest of
+// Extractor computes the features of sets of images part by part and caches them. The key of a part is a digest of
 // the pixels, of the network's weights and name (which includes layer and resize convention), and of the engine's
 // class. The key does not depend on the set that the images are in, nor on the worker. So a larger set reuses the
-// shards of a smaller one, and several workers can share a set.
+// parts of a smaller one, and several workers can share a set.
 type Extractor struct {
 	Network *Network
 	Weights string // digest of the network's file
@@ -79,8 +79,8 @@ func (e *Extractor) Moments(ctx context.Context, images Images) (*metrics.Moment
 // Extract returns the features of images, and their logits if the network has any.
 func (e *Extractor) Extract(ctx context.Context, images Images) (features, logits Matrix, err error) {
 	rows := make([]float32, images.Len()*(e.Network.Dim+e.Network.Classes))
-	for from := 0; from < images.Len(); from += Shard {
-		if err := e.shard(ctx, images, from, rows[from*(e.Network.Dim+e.Network.Classes):]); err != nil {
+	for from := 0; from < images.Len(); from += PartSize {
+		if err := e.part(ctx, images, from, rows[from*(e.Network.Dim+e.Network.Classes):]); err != nil {
 			return Matrix{}, Matrix{}, err
 		}
 	}
@@ -90,28 +90,28 @@ func (e *Extractor) Extract(ctx context.Context, images Images) (features, logit
 
 // Share returns the number of images that Work processes for a worker.
 func (e *Extractor) Share(images Images, worker, workers int) (n int) {
-	for from := worker * Shard; from < images.Len(); from += workers * Shard {
-		n += min(Shard, images.Len()-from)
+	for from := worker * PartSize; from < images.Len(); from += workers * PartSize {
+		n += min(PartSize, images.Len()-from)
 	}
 	return n
 }
 
-// Work computes and caches one worker's part of the shards. Shards and workers are numbered from 0, and shard i belongs
+// Work computes and caches one worker's share of the parts. Parts and workers are numbered from 0, and part i belongs
 // to worker i mod workers. When all workers are done, Extract on the same images computes nothing.
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {
-	rows := make([]float32, Shard*(e.Network.Dim+e.Network.Classes))
-	for from := worker * Shard; from < images.Len(); from += workers * Shard {
-		if err := e.shard(ctx, images, from, rows); err != nil {
+	rows := make([]float32, PartSize*(e.Network.Dim+e.Network.Classes))
+	for from := worker * PartSize; from < images.Len(); from += workers * PartSize {
+		if err := e.part(ctx, images, from, rows); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// shard writes the features and logits of one shard to the beginning of rows. The shard begins with the image at index
+// part writes the features and logits of one part to the beginning of rows. The part begins with the image at index
 // from.
-func (e *Extractor) shard(ctx context.Context, images Images, from int, rows []float32) error {
-	part := subset{images, from, min(Shard, images.Len()-from)}
+func (e *Extractor) part(ctx context.Context, images Images, from int, rows []float32) error {
+	part := subset{images, from, min(PartSize, images.Len()-from)}
 	rows = rows[:part.n*(e.Network.Dim+e.Network.Classes)]
 	if e.Cache == nil {
 		return e.compute(ctx, part, rows)
@@ -165,7 +165,7 @@ func (e *Extractor) report(images int, cached bool) {
 
 func (e *Extractor) key(images string, n int) (string, error) {
 	return cachekey.Action{
-		Stage: "features", Version: shardVersion, Backend: e.Backend,
+		Stage: "features", Version: partVersion, Backend: e.Backend,
 		Params: map[string]any{"network": e.Network.Name, "images": n, "logits": e.Network.Classes},
 		Inputs: map[string]string{"images": images, "network": e.Weights},
 	}.Key()
@@ -187,7 +187,7 @@ func (m inMemory) Len() int                   { return len(m) }
 func (m inMemory) Image(i int) (Image, error) { return m[i], nil }
 
 // load returns a digest of the shapes and pixels of images (not of names or file formats). It also returns the images,
-// in memory unless they exceed maxShardBytes.
+// in memory unless they exceed maxPartBytes.
 func load(images Images) (digest string, same Images, err error) {
 	sums := make([][sha256.Size]byte, images.Len())
 	list, failed := make(inMemory, images.Len()), make([]error, images.Len())
@@ -215,7 +215,7 @@ func load(images Images) (digest string, same Images, err error) {
 			}
 			size += len(list[i].Pixels)
 		}
-		if size > maxShardBytes {
+		if size > maxPartBytes {
 			same = images
 			clear(list[:to])
 		}
@@ -227,7 +227,7 @@ func load(images Images) (digest string, same Images, err error) {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), same, nil
 }
 
-// decode reads a cached shard into rows. It returns false if value is not a valid shard of the expected size.
+// decode reads a cached part into rows. It returns false if value is not a valid part of the expected size.
 func (e *Extractor) decode(value []byte, rows []float32) bool {
 	t, err := tensorfile.Decode(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

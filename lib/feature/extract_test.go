@@ -79,10 +79,10 @@ func (e *extraction) rows(t *testing.T, set *dataset.Images) []float32 {
 	return rows
 }
 
-// A larger set reuses the shards of a smaller one, workers share a set, and a killed run resumes. Each gives the same
+// A larger set reuses the parts of a smaller one, workers share a set, and a killed run resumes. Each gives the same
 // bytes as a run that computes everything at once.
-func TestShardsAddUp(t *testing.T) {
-	const n, row = 3*feature.Shard + 40, 6 + 4
+func TestPartsAddUp(t *testing.T) {
+	const n, row = 3*feature.PartSize + 40, 6 + 4
 	all := images(n, nil)
 	for i := range n { // make all images different
 		copy(all.Image(i), []uint8{uint8(i), uint8(i >> 8)})
@@ -94,7 +94,7 @@ func TestShardsAddUp(t *testing.T) {
 	}
 
 	extended := newExtraction(t, memory{})
-	small := all.Head(2 * feature.Shard).(*dataset.Images)
+	small := all.Head(2 * feature.PartSize).(*dataset.Images)
 	if got := extended.rows(t, small); !slices.Equal(got, want[:len(got)]) || extended.computed != small.N {
 		t.Errorf("features of the first images differ, or %d of %d were computed", extended.computed, small.N)
 	}
@@ -111,36 +111,36 @@ func TestShardsAddUp(t *testing.T) {
 		}
 	}
 	if !maps.EqualFunc(shared, extended.Cache.(memory), bytes.Equal) {
-		t.Error("three workers did not cache the same shards as one extractor")
+		t.Error("three workers did not cache the same parts as one extractor")
 	}
 	if e := newExtraction(t, shared); !slices.Equal(e.rows(t, all), want) || e.computed != 0 {
 		t.Errorf("after all workers had finished, the features differ or %d images were computed", e.computed)
 	}
 
-	// End a run in the third shard, by cancellation or by an unreadable image.
+	// End a run in the third part, by cancellation or by an unreadable image.
 	killed := newExtraction(t, memory{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("terminated")
 	killed.Progress = func(int, bool) {
-		if killed.computed++; killed.computed == 10 { // each shard has 4 blocks
+		if killed.computed++; killed.computed == 10 { // each part has 4 blocks
 			cancel(stop)
 		}
 	}
 	if _, _, err := killed.Extract(ctx, feature.Of(all)); !errors.Is(err, stop) || len(killed.Cache.(memory)) != 2 {
-		t.Errorf("the cancelled run ended with %v and cached %d shards, want %v and 2", err, len(killed.Cache.(memory)), stop)
+		t.Errorf("the cancelled run ended with %v and cached %d parts, want %v and 2", err, len(killed.Cache.(memory)), stop)
 	}
 	failed := newExtraction(t, killed.Cache)
-	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7})
+	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.PartSize + 7})
 	if !errors.Is(err, errUnreadable) {
 		t.Errorf("an image that cannot be read: error %v, want %v", err, errUnreadable)
 	}
-	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.Shard {
+	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.PartSize {
 		t.Errorf("after a cancelled run, the features differ or %d images were cached", failed.cached)
 	}
 }
 
-// The key of a shard depends on the pixels, the network, its weights and the engine. A damaged shard is recomputed.
-func TestShardKeys(t *testing.T) {
+// The key of a part depends on the pixels, the network, its weights and the engine. A damaged part is recomputed.
+func TestPartKeys(t *testing.T) {
 	cache := memory{}
 	set := images(30, nil)
 	want := newExtraction(t, cache).rows(t, set)
@@ -153,7 +153,7 @@ func TestShardKeys(t *testing.T) {
 		e, other := newExtraction(t, maps.Clone(cache)), images(30, nil)
 		edit(e, other)
 		if e.rows(t, other); e.computed != other.N {
-			t.Errorf("a cached shard was used although the %s changed", name)
+			t.Errorf("a cached part was used although the %s changed", name)
 		}
 	}
 	named := images(30, []int64{})
@@ -165,7 +165,7 @@ func TestShardKeys(t *testing.T) {
 		for _, bad := range [][]byte{nil, value[:len(value)/2], []byte("ARROW1")} {
 			e := newExtraction(t, memory{key: bad})
 			if got := e.rows(t, set); !slices.Equal(got, want) || e.computed != 30 {
-				t.Errorf("a damaged shard of %d bytes: the features differ or %d images were computed", len(bad), e.computed)
+				t.Errorf("a damaged part of %d bytes: the features differ or %d images were computed", len(bad), e.computed)
 			}
 		}
 	}

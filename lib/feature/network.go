@@ -48,7 +48,7 @@ func blockOn(p backend.Promises, onCPU int) int {
 	if p.Rows {
 		return onCPU
 	}
-	return Shard
+	return PartSize
 }
 
 // Check returns an error if the network does not accept images of the size of im.

@@ -168,7 +168,7 @@ func TestInceptionFromPixels(t *testing.T) {
 	}
 }
 
-// Devices evaluate a whole shard at a time; CPUs evaluate the number of images that is fastest for the network.
+// Devices evaluate a whole part at a time; CPUs evaluate the number of images that is fastest for the network.
 func TestBlocks(t *testing.T) {
 	be := fastEngine(t)
 	for _, c := range []struct {

@@ -254,7 +254,7 @@ func TestFeaturesAreCached(t *testing.T) {
 				t.Errorf("run %d: FID %v with %d images cached, expected %v and %d", i+1, *s.FID, cached, *want.FID, n)
 			}
 		}
-		// The larger set has the same first shard of 250 images. These images are cached, and so are the 10 images of a.
+		// The larger set has the same first part of 250 images. These images are cached, and so are the 10 images of a.
 		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
 		if _, cached := run(a, more, "--cache="+cache); cached != 260 {
 			t.Errorf("of a larger set %d images were cached", cached)
@@ -308,7 +308,7 @@ func TestFeaturesAreCached(t *testing.T) {
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 0 {
 			t.Errorf("with an empty store: FID %v with %d images cached", *s.FID, cached)
 		}
-		// A damaged cached shard is recomputed and replaced.
+		// A damaged cached part is recomputed and replaced.
 		damaged := 0
 		for info, err := range store.Objects().List(t.Context(), "parts/") {
 			if err != nil {
@@ -324,13 +324,13 @@ func TestFeaturesAreCached(t *testing.T) {
 			}
 		}
 		if damaged != 3 {
-			t.Fatalf("the store has %d shards, expected 3", damaged)
+			t.Fatalf("the store has %d parts, expected 3", damaged)
 		}
 		if s, cached := run(a, b); *s.FID != *want.FID || cached == 0 || cached == 270 {
-			t.Errorf("with a damaged shard: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("with a damaged part: FID %v with %d images cached", *s.FID, cached)
 		}
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 270 {
-			t.Errorf("after the damaged shard was replaced: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("after the damaged part was replaced: FID %v with %d images cached", *s.FID, cached)
 		}
 	})
 	t.Run("stage", func(t *testing.T) {
