@@ -135,7 +135,9 @@ func (c *planCmd) planJobs(
 			p.Options = cluster.Resources(j)
 		}
 		for _, n := range j.Needs {
-			p.After = append(p.After, n.Name)
+			if !slices.Contains(p.After, n.Name) {
+				p.After = append(p.After, n.Name)
+			}
 		}
 		if i := slices.IndexFunc(steps, func(s stepPlan) bool { return s.Step == j.Node.Name() }); i >= 0 {
 			steps[i].Job = p

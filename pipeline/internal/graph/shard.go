@@ -48,6 +48,14 @@ func withShards(nodes []*Node) (all []*Node, err error) {
 	return all, nil
 }
 
+// Whole returns the node of the whole step if n is a shard, and n otherwise.
+func (n *Node) Whole() *Node {
+	if n.whole != nil {
+		return n.whole
+	}
+	return n
+}
+
 // WithoutShards returns the graph without the nodes of shards.
 func (g *Graph) WithoutShards() *Graph {
 	isShard := func(name string) bool {

@@ -37,7 +37,8 @@ const StoreEnvFile = "store.env"
 
 // Job is a step that a batch system runs.
 type Job struct {
-	// Name contains a digest of what the job computes and of the store. Jobs with the same name do the same work.
+	// Name contains a digest of what the job computes and of the store. Jobs with the same name do the same work, or are
+	// the shards of one step.
 	Name  string
 	Node  *graph.Node
 	Needs []*Job // the jobs whose outputs or scores the step uses
@@ -117,6 +118,9 @@ func jobsFor(store string, decisions []*Decision) ([]*Job, error) {
 		plan := hex.EncodeToString(sum[:])
 		plans[d.Node.Name()] = plan
 		j.Name = fmt.Sprintf("vapo-%s-%.16s", d.Node.Name(), plan)
+		if whole := d.Node.Whole(); whole != d.Node {
+			j.Name = fmt.Sprintf("vapo-%s-shards-%.16s", whole.Name(), plan)
+		}
 		jobs = append(jobs, j)
 	}
 	return jobs, nil

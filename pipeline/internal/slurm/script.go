@@ -22,35 +22,28 @@ const (
 // state would restart forever.
 const maxRestarts = 100
 
-// Command returns the options of sbatch and the script of a job.
+// Command returns the options of sbatch and the script of jobs.
 //
-// The options override those in the site's file. --dependency=singleton makes jobs with the same name run one after the
-// other, even if two commands have submitted them from different directories.
-func (s *Slurm) Command(j *runner.Job) (options []string, script string, err error) {
-	depends := ""
-	if len(j.Needs) > 0 {
-		depends = "afterok"
-		for _, n := range j.Needs {
-			depends += ":" + n.ID
-		}
-		depends += ","
-	}
-	options = []string{
-		"--parsable", "--job-name=" + j.Name, "--comment=" + j.Dir, "--dependency=" + depends + "singleton",
-		"--kill-on-invalid-dep=yes", "--requeue", "--open-mode=append", "--output=" + pattern(j.Output()),
-		fmt.Sprintf("--signal=B:USR1@%d", int(warning.Seconds())),
-	}
+// The jobs are one job, or shards of one step, which become the tasks of an array. The options override those in the
+// site's file.
+func (s *Slurm) Command(jobs ...*runner.Job) (options []string, script string, err error) {
+	j := jobs[0]
+	options = append([]string{"--parsable", "--job-name=" + j.Name, "--comment=" + j.Dir}, dependency(j)...)
+	options = append(options, arrayOptions(jobs)...)
+	options = append(options, "--kill-on-invalid-dep=yes", "--requeue", "--open-mode=append", "--output="+output(j),
+		fmt.Sprintf("--signal=B:USR1@%d", int(warning.Seconds())))
 	described, err := runner.Described(j.Node)
 	if err != nil {
 		return nil, "", err
 	}
 	options = append(options, s.Resources(j)...)
-	args := []string{"--bin", s.Bin, "exec", s.Recipe, j.Node.Name()}
+	args := []string{"--bin", s.Bin, "exec", s.Recipe, ""}
 	args = append(args, s.Args...)
 	args = append(args, "--job", j.Dir, "--described", described, "--grace", grace.String())
 	for i := range args {
 		args[i] = quote(args[i])
 	}
+	args[4] = forTasks(j, j.Node.Name(), `"$SLURM_ARRAY_TASK_ID"`)
 	script = fmt.Sprintf(body, s.Site.text, quote(filepath.Join(j.Dir, runner.StoreEnvFile)), quote(s.Program),
 		strings.Join(args, " "), maxRestarts)
 	return options, script, nil
@@ -100,7 +93,7 @@ while kill -0 "$exec" 2>/dev/null; do
 done
 if [ -n "$limit" ] && [ "$code" = 143 ]; then
   if [ "${SLURM_RESTART_COUNT:-0}" -lt %[5]d ]; then
-    scontrol requeue "$SLURM_JOB_ID"
+    scontrol requeue ` + thisJob + `
   else
     echo "not restarted again after %[5]d restarts: does the stage save its state?" >&2
   fi
@@ -110,6 +103,15 @@ exit "$code"
 
 // quote quotes a word for the shell.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+
+// output returns the file for the output of a job's script, in sbatch's form: every task of an array has its own.
+func output(j *runner.Job) string {
+	if j.Node.Shard.N == 0 {
+		return pattern(j.Output())
+	}
+	file, _ := strings.CutSuffix(j.Output(), fmt.Sprintf("%d].out", j.Node.Shard.I))
+	return pattern(file) + "%a].out"
+}
 
 // pattern escapes a path for sbatch, which expands % in the names of output files.
 func pattern(path string) string { return strings.ReplaceAll(path, "%", "%%") }

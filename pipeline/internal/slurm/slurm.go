@@ -54,10 +54,14 @@ func RecipeFile(dir string) string { return filepath.Join(dir, "recipe.yaml") }
 // Place says where this process runs, if it runs in a job.
 func Place() runner.Placement {
 	restarts, _ := strconv.Atoi(os.Getenv("SLURM_RESTART_COUNT")) // not set before the first restart
-	return runner.Placement{Job: os.Getenv("SLURM_JOB_ID"), Host: os.Getenv("SLURMD_NODENAME"), Restarts: restarts}
+	id := os.Getenv("SLURM_JOB_ID")
+	if array := os.Getenv("SLURM_ARRAY_JOB_ID"); array != "" {
+		id = array + "_" + os.Getenv("SLURM_ARRAY_TASK_ID")
+	}
+	return runner.Placement{Job: id, Host: os.Getenv("SLURMD_NODENAME"), Restarts: restarts}
 }
 
-// Submit implements runner.Scheduler. It calls the controller once for the queue and once for each job that it submits.
+// Submit implements runner.Scheduler. It calls the controller once for the queue and once for each job or array of jobs that it submits.
 func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) error {
 	lock := flock.New(s.Lock)
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
@@ -68,20 +72,23 @@ func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) erro
 	if err != nil {
 		return err
 	}
-	for _, j := range jobs {
+	for i, j := range jobs {
 		for j.ID == "" {
 			if find(queue, j) {
 				break
 			}
+			group := together(queue, jobs[i:])
 			var again bool
-			if again, err = s.submit(ctx, j, dir); err != nil {
+			if again, err = s.submit(ctx, group, dir); err != nil {
 				return err
 			}
-			if again { // the controller may have accepted the job all the same
+			if again { // the controller may have accepted the jobs all the same
 				if queue, err = s.queue(ctx, false); err != nil {
 					return err
 				}
-				accepted(queue, j)
+				for _, j := range group {
+					accepted(queue, j)
+				}
 			}
 		}
 	}
@@ -94,7 +101,7 @@ func find(queue []entry, j *runner.Job) bool {
 	if slices.ContainsFunc(j.Needs, func(n *runner.Job) bool { return !n.Found }) {
 		return false
 	}
-	i := slices.IndexFunc(queue, func(e entry) bool { return e.name == j.Name && e.usable() })
+	i := slices.IndexFunc(queue, func(e entry) bool { return e.of(j) && e.usable() })
 	if i < 0 {
 		return false
 	}
@@ -105,15 +112,15 @@ func find(queue []entry, j *runner.Job) bool {
 
 // accepted looks for a job that the controller accepted, although sbatch got no answer.
 func accepted(queue []entry, j *runner.Job) {
-	i := slices.IndexFunc(queue, func(e entry) bool { return e.name == j.Name && e.comment == j.Dir })
+	i := slices.IndexFunc(queue, func(e entry) bool { return e.of(j) && e.comment == j.Dir })
 	if i >= 0 {
 		j.ID, j.Submitted = queue[i].id, queue[i].submitted
 	}
 }
 
-// submit submits one job. again is true if the controller did not answer. It may nevertheless have the job, so the
-// caller must look for the job in the queue before trying again.
-func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bool, err error) {
+// submit submits a job, or the shards of a step as an array of jobs. again is true if the controller did not answer. It
+// may nevertheless have the jobs, so the caller must look for them in the queue before trying again.
+func (s *Slurm) submit(ctx context.Context, jobs []*runner.Job, dir string) (again bool, err error) {
 	if !s.written {
 		s.written = true
 		if err := s.writeFiles(dir); err != nil {
@@ -121,8 +128,11 @@ func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bo
 			return false, failure.New(failure.Resources, hint, "writing the files of the jobs: %w", err)
 		}
 	}
-	j.Dir = dir
-	options, script, err := s.Command(j)
+	for _, j := range jobs {
+		j.Dir = dir
+	}
+	step := jobs[0].Node.Name()
+	options, script, err := s.Command(jobs...)
 	if err != nil {
 		return false, err
 	}
@@ -137,17 +147,20 @@ func (s *Slurm) submit(ctx context.Context, j *runner.Job, dir string) (again bo
 		return true, sleep(ctx, 2*time.Second)
 	default:
 		return false, failure.New(failure.Usage, "check that the file given with --slurm fits this cluster", "step %s: %w",
-			j.Node.Name(), err)
+			step, err)
 	}
 	id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";") // sbatch may add ";" and the name of the cluster
 	if !jobID.MatchString(id) {
-		return false, fmt.Errorf("step %s: sbatch printed %q instead of the ID of a job", j.Node.Name(), out)
+		return false, fmt.Errorf("step %s: sbatch printed %q instead of the ID of a job", step, out)
 	}
-	j.ID, j.Submitted = id, submitted
+	for _, j := range jobs {
+		j.ID, j.Submitted = taskID(id, j), submitted
+	}
 	return false, nil
 }
 
-var jobID = regexp.MustCompile(`^[0-9]+$`)
+// jobID matches the ID of a job, or that of a task of an array.
+var jobID = regexp.MustCompile(`^[0-9]+(_[0-9]+)?$`)
 
 // States implements runner.Scheduler, with one call of the controller.
 func (s *Slurm) States(ctx context.Context) (map[string]runner.JobState, error) {
@@ -213,7 +226,7 @@ func (s *Slurm) queue(ctx context.Context, patient bool) ([]entry, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = time.Second, time.Minute
 	for {
-		out, err := s.call(ctx, "", "squeue", "--me", "--states=all", "--noheader", "--format="+format)
+		out, err := s.call(ctx, "", "squeue", "--me", "--states=all", "--array", "--noheader", "--format="+format)
 		if err == nil {
 			return parseQueue(out)
 		}

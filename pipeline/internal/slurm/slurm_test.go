@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,11 +42,42 @@ func TestCommand(t *testing.T) {
 		Timeout: 90 * time.Minute, Resources: recipe.Resources{Cores: 4, Memory: 4<<30 + 1, GPUs: 2},
 	}, needs...)
 	options, script, err := s.Command(j)
+	checkCommand(t, "job.txt", options, script, err)
+
+	shards := shardsOf(j, 3)
+	needs[1].Found = true
+	options, script, err = s.Command(shards[0], shards[2])
+	checkCommand(t, "array.txt", options, script, err)
+	for i, n := range shards {
+		n.ID, n.Found = taskID("40", n), i == 1
+	}
+	shards[1].ID = "39_2"
+	j.Needs = shards
+	if got := dependency(j); !slices.Equal(got, []string{"--dependency=afterok:40:39_2,singleton"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// shardsOf returns the jobs of a step's shards, with the needs of the whole step.
+func shardsOf(whole *runner.Job, n int) (list []*runner.Job) {
+	for i := range n {
+		node, step := *whole.Node, *whole.Node.Step
+		step.Name = recipe.ShardName(step.Name, i+1)
+		node.Step, node.Shard = &step, contract.Shard{I: i + 1, N: n}
+		list = append(list, &runner.Job{Name: "vapo-samples-shards-0123456789abcdef", Dir: whole.Dir, Needs: whole.Needs,
+			Node: &node})
+	}
+	return list
+}
+
+// checkCommand compares the options of sbatch and a script with a golden file.
+func checkCommand(t *testing.T, name string, options []string, script string, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(options, "\n") + "\n\n" + script
-	golden := filepath.Join("testdata", "job.txt")
+	golden := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -170,6 +202,15 @@ func TestFind(t *testing.T) {
 	second := job("b", &recipe.Step{}, first)
 	if !find(queue, second) || second.ID != "5" || second.Dir != "/shared/runs/1" || !second.Found {
 		t.Errorf("%+v", second)
+	}
+
+	// A task is found by its index. Tasks that are not in the queue are submitted together.
+	shards := shardsOf(job("c", &recipe.Step{}), 4)
+	tasks := []entry{{id: "6_2", name: shards[0].Name, state: "RUNNING", comment: "/shared/runs/1"},
+		{id: "6_3", name: shards[0].Name, state: "FAILED", comment: "/shared/runs/1"}}
+	group := together(tasks, shards)
+	if got := arrayOptions(group); !slices.Equal(got, []string{"--array=1,3,4"}) || shards[1].ID != "6_2" {
+		t.Errorf("%q, shard 2 is job %q", got, shards[1].ID)
 	}
 
 	// sbatch got no answer, but the controller may have accepted the job.

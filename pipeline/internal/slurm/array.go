@@ -1,0 +1,85 @@
+package slurm
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vapo/pipeline/internal/runner"
+)
+
+// The shards of a step are submitted together, as the tasks of one job array: shard 3 of job 12 has the ID 12_3. They
+// have the same name and the same script, which takes the shard from the index of its task.
+
+// thisJob is the ID of the job in a job's script. In an array, SLURM_JOB_ID of one of the tasks means the whole array.
+const thisJob = `"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"`
+
+// together returns the jobs that are submitted with jobs[0]: the other shards of its step that have no job yet.
+func together(queue []entry, jobs []*runner.Job) []*runner.Job {
+	group := jobs[:1]
+	if jobs[0].Node.Shard.N == 0 {
+		return group
+	}
+	for _, j := range jobs[1:] {
+		if j.Name == jobs[0].Name && j.ID == "" && !find(queue, j) {
+			group = append(group[:len(group):len(group)], j)
+		}
+	}
+	return group
+}
+
+// taskID returns the ID of a job in the array, or job itself, with the given ID.
+func taskID(id string, j *runner.Job) string {
+	if j.Node.Shard.N == 0 {
+		return id
+	}
+	return id + "_" + strconv.Itoa(j.Node.Shard.I)
+}
+
+// arrayOptions returns the option that makes tasks of shards.
+func arrayOptions(jobs []*runner.Job) []string {
+	if jobs[0].Node.Shard.N == 0 {
+		return nil
+	}
+	tasks := make([]string, len(jobs))
+	for i, j := range jobs {
+		tasks[i] = strconv.Itoa(j.Node.Shard.I)
+	}
+	return []string{"--array=" + strings.Join(tasks, ",")}
+}
+
+// forTasks replaces the number of the shard at the end of a name by that of the script's task.
+func forTasks(j *runner.Job, name, task string) string {
+	if j.Node.Shard.N == 0 {
+		return quote(name)
+	}
+	return quote(strings.TrimSuffix(name, fmt.Sprintf("%d]", j.Node.Shard.I))) + task + quote("]")
+}
+
+// dependency returns the option that makes a job start after the jobs that it needs have succeeded. Jobs that are not
+// tasks also wait for others of their name, which two commands may have submitted from different directories; tasks
+// have all the same name, and take leases instead.
+func dependency(j *runner.Job) []string {
+	var ids []string
+	for _, n := range j.Needs {
+		id := n.ID
+		if n.Node.Shard.N > 0 && !n.Found { // then the array has no other tasks
+			id, _, _ = strings.Cut(id, "_")
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	var list []string
+	if len(ids) > 0 {
+		list = append(list, "afterok:"+strings.Join(ids, ":"))
+	}
+	if j.Node.Shard.N == 0 {
+		list = append(list, "singleton")
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return []string{"--dependency=" + strings.Join(list, ",")}
+}
