@@ -33,7 +33,7 @@ func TestSlurm(t *testing.T) {
 		"SameAsLocal": testSlurmSame, "TwoAtOnce": testSlurmTwoAtOnce, "Failure": testSlurmFailure,
 		"Detach": testSlurmDetach, "Signals": testSlurmSignals, "Controller": testSlurmController,
 		"Sweep": testSlurmSweep, "DeadNode": testSlurmDeadNode, "TimeLimit": testSlurmTimeLimit,
-		"Resources": testSlurmResources,
+		"Resources": testSlurmResources, "Shards": testSlurmShards,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newCluster(t, c)) })
 	}

@@ -2,8 +2,6 @@ package runner
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -16,15 +14,6 @@ import (
 
 // releaseTimeout bounds the time to release a lease. A lease that is not released expires.
 const releaseTimeout = 10 * time.Second
-
-// leaseKey returns the key under which runners take turns. Each shard of a step has its own.
-func (d *Decision) leaseKey() string {
-	if d.Node.Shard.N == 0 {
-		return d.Key
-	}
-	sum := sha256.Sum256([]byte(d.Key + " shard " + d.Node.Shard.String()))
-	return hex.EncodeToString(sum[:])
-}
 
 // underLease calls work while it holds the lease of the step's action, so that no other runner works on the action. It
 // returns done == false if another runner held or took over the lease; the caller must then look for that runner's

@@ -126,17 +126,16 @@ func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Deci
 	a.mu.Lock()
 	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
 	a.mu.Unlock()
-	if a.opt.Fresh || n.Shard.N > 0 {
-		d.Earlier = nil // a fresh run continues from no cached result, and a shard has nothing to continue
+	if a.opt.Fresh {
+		d.Earlier = nil // do not continue from a cached result
+	}
+	if n.Shard.N > 0 {
+		return a.lookUpShard(ctx, d, s)
 	}
 	if a.opt.Fresh || d.Hit == nil {
 		return d, nil
 	}
-	if n.Shard.N > 0 {
-		a.finish(s, Cached, &contract.Manifest{}, nil)
-	} else {
-		a.finish(s, Cached, d.Made, d.Hit.Manifest)
-	}
+	a.finish(s, Cached, d.Made, d.Hit.Manifest)
 	return nil, nil
 }
 
@@ -153,8 +152,7 @@ func (a *attempt) compute(ctx context.Context, d *Decision, s *Step, lease strin
 		a.Display.StepStarted(s) // once for each attempt
 		ran, err := a.execute(ctx, d, s, lease)
 		if err == nil && d.Node.Shard.N > 0 {
-			a.finish(s, Done, &contract.Manifest{}, nil) // its parts are in the store
-			return nil
+			return a.finishShard(ctx, d, s)
 		}
 		if err == nil {
 			return a.publish(ctx, d, s, ran)

@@ -1,0 +1,53 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"vapo/lib/artifact"
+	"vapo/lib/contract"
+)
+
+// A shard has no result of its own. What it computes is in the store as parts, which the stage names and the runner
+// does not know. A mark, itself a part, says that a shard is done, so that only the others run after a failure. If a
+// collection has deleted parts of a shard but not its mark, the whole step computes these parts again.
+
+// leaseKey returns the key under which runners take turns at a step. Each shard has its own, which is also the key of
+// its mark.
+func (d *Decision) leaseKey() string {
+	if d.Node.Shard.N == 0 {
+		return d.Key
+	}
+	sum := sha256.Sum256([]byte(d.Key + " shard " + d.Node.Shard.String()))
+	return hex.EncodeToString(sum[:])
+}
+
+// lookUpShard returns d if the shard has to be computed. Otherwise it finishes the shard and returns nil.
+func (a *attempt) lookUpShard(ctx context.Context, d *Decision, s *Step) (*Decision, error) {
+	d.Earlier = nil // what a whole step would continue
+	if d.Hit == nil {
+		if d.Key == "" {
+			return d, nil // an input does not exist yet
+		}
+		_, err := a.Store.Part(ctx, d.leaseKey())
+		if errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt) {
+			return d, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	a.finish(s, Cached, &contract.Manifest{}, nil)
+	return nil, nil
+}
+
+// finishShard marks a shard as done.
+func (a *attempt) finishShard(ctx context.Context, d *Decision, s *Step) error {
+	if err := a.Store.SavePart(ctx, d.leaseKey(), []byte(d.Node.Shard.String())); err != nil {
+		return err
+	}
+	a.finish(s, Done, &contract.Manifest{}, nil)
+	return nil
+}
