@@ -180,7 +180,7 @@ func (p *prices) choose(budget time.Duration) (choice, error) {
 	steps := (budget.Seconds() - other) / p.perStep
 	if steps < 100 {
 		need := time.Duration(other+100*p.perStep+1) * time.Second
-		return c, failure.New(failure.Usage, fmt.Sprintf("--budget %v allows 100 steps", need),
+		return c, failure.New(failure.Usage, fmt.Sprintf("--budget %v is enough for 100 steps, the minimum", need),
 			"the budget of %v is too short: a training step takes %s and everything else %s", budget, seconds(p.perStep),
 			seconds(other))
 	}

@@ -34,7 +34,7 @@ func undisturbed(t *testing.T) map[string]string {
 }
 
 // gateways returns the processes that serve the store of the workplace. Their arguments distinguish them from stages
-// that are just starting, which are still copies of the runner.
+// that are just starting: until a new process executes the stage program, it runs the runner's.
 func (w *workplace) gateways() []int {
 	return slices.DeleteFunc(w.processes("pipeline"), func(pid int) bool {
 		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

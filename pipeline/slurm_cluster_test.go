@@ -180,7 +180,7 @@ func (c *slurmCluster) killProcesses(node string) (found bool) {
 	return len(pids) > 0
 }
 
-// stepOf returns the slurmstepd that started a process, given the directory of the process in /proc, or 0.
+// stepOf returns the ID of the slurmstepd that started a process, or 0. It takes the directory of the process in /proc.
 func stepOf(process string) int {
 	status, err := os.ReadFile(filepath.Join(process, "status"))
 	if err != nil {

@@ -31,8 +31,8 @@ type followed struct {
 	read   int64     // bytes of the log that lines has received
 	text   string    // the latest state in the queue that was shown
 	seen   sighting  // the latest record that was shown
-	gone   time.Time // when the batch system first reported that the job had ended, or did not know it; else zero
-	missed int       // how often the batch system has reported that since gone
+	gone   time.Time // when the batch system first listed the job as ended, or no longer listed it; zero before
+	missed int       // number of answers in which it did so; a listed job resets both
 	ending JobState  // the final state that the batch system reported, if it did
 	over   bool      // the step has its final state
 }
