@@ -198,7 +198,7 @@ func TestPlan(t *testing.T) {
 		for i, v := range values {
 			if v.kind != temporary || v.first < 0 {
 				if v.offset != -1 {
-					t.Fatalf("plan %d: value %d is not a temporary but got an offset", seed, i)
+					t.Fatalf("plan %d: value %d needs no memory in the arena but got an offset", seed, i)
 				}
 				continue
 			}
