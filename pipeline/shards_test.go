@@ -15,7 +15,8 @@ steps:
   end: {stage: toy, inputs: {data: chain.out}}
 `
 
-// If one shard fails, the next run computes only this shard again. The result is that of a run without shards.
+// TestShards checks that after the failure of one shard the next run computes only this shard, and that the result is
+// that of a run without shards.
 func TestShards(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -46,7 +47,7 @@ func TestShards(t *testing.T) {
 		!maps.Equal(first, w.digests()) {
 		t.Errorf("--fresh: exit code %d\n%s", res.code, res.stderr)
 	}
-	// One shard alone, as a batch system runs it. The whole step does not wait for shards that nobody runs.
+	// exec runs one shard alone, as a batch system does. The whole step does not wait for shards that nobody runs.
 	w.write("r.yaml", fmt.Sprintf(sharded, "steps: 4"))
 	for _, step := range []string{"chain[shard=3]", "chain"} {
 		if res := w.run("exec", "r.yaml", step); res.code != 0 {
@@ -64,7 +65,7 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// The real stages share samples, and features of Inception would be shared in the same way.
+// TestSharedSamples checks that shards of the real stages sample and eval do not change any digest.
 func TestSharedSamples(t *testing.T) {
 	t.Parallel()
 	const recipe = `name: shared

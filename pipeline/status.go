@@ -69,7 +69,7 @@ func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 	}
 	for _, s := range run.Steps {
 		if s.Shard != "" && s.State == runner.Cached {
-			continue // it had nothing to do
+			continue // the shard had nothing to compute
 		}
 		state := s.State
 		if state == runner.Running && st.State == interrupted {

@@ -13,8 +13,8 @@ import (
 // indexName is the name of the table of files in the directory of an input that collects the outputs of instances.
 const indexName = "index.tsv"
 
-// index returns the table of files and their parameters for such an input. Tabs separate the columns, so that shells and
-// spreadsheets can read the table. The order of the rows depends only on the parameters, because the key does not
+// index returns the table of files and their parameters for such an input. Tabs separate the columns, so that shells
+// and spreadsheets can read the table. The order of the rows depends only on the parameters, because the key does not
 // contain the order in the recipe.
 func index(list []recipe.Input) []byte {
 	list = slices.SortedFunc(slices.Values(list), func(a, b recipe.Input) int {

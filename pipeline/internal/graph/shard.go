@@ -7,9 +7,9 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// A step with shards stands for several nodes: one for each shard, and one for the whole step, which needs them all.
-// The nodes have the same stage, parameters and inputs, and hence the same key. Only the node of the whole step has a
-// result. It is the result that the step has without shards, so it is no matter for the cache how a step was computed.
+// A step with shards has several nodes: one for each shard, and one for the whole step, which needs all shards. The
+// nodes have the same stage, parameters and inputs, and hence the same key. Only the node of the whole step has a
+// result. The result is the one that the step has without shards, so the cache need not know about shards.
 
 // shards returns the nodes of a step's shards, and makes the node of the whole step need them.
 func (n *Node) shards() ([]*Node, error) {
@@ -36,7 +36,7 @@ func (n *Node) shards() ([]*Node, error) {
 	return list, nil
 }
 
-// withShards adds the shards of each node in front of it.
+// withShards inserts the shards of each node before the node.
 func withShards(nodes []*Node) (all []*Node, err error) {
 	for _, n := range nodes {
 		shards, err := n.shards()

@@ -10,12 +10,11 @@ import (
 	"vapo/lib/contract"
 )
 
-// A shard has no result of its own. What it computes is in the store as parts, which the stage names and the runner
-// does not know. A mark, itself a part, says that a shard is done, so that only the others run after a failure. If a
+// A shard has no result of its own. It saves what it computes in the store as parts; only the stage knows their names.
+// A mark, which is also a part, says that a shard is done, so that only the other shards run after a failure. If a
 // collection has deleted parts of a shard but not its mark, the whole step computes these parts again.
 
-// leaseKey returns the key under which runners take turns at a step. Each shard has its own, which is also the key of
-// its mark.
+// leaseKey returns the key of a step's lease. Each shard has its own lease, whose key is also that of the shard's mark.
 func (d *Decision) leaseKey() string {
 	if d.Node.Shard.N == 0 {
 		return d.Key
@@ -26,7 +25,7 @@ func (d *Decision) leaseKey() string {
 
 // lookUpShard returns d if the shard has to be computed. Otherwise it finishes the shard and returns nil.
 func (a *attempt) lookUpShard(ctx context.Context, d *Decision, s *Step) (*Decision, error) {
-	d.Earlier = nil // what a whole step would continue
+	d.Earlier = nil // only whole steps continue from a shorter action
 	if d.Hit == nil {
 		if d.Key == "" {
 			return d, nil // an input does not exist yet

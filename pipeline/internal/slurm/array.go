@@ -12,7 +12,8 @@ import (
 // The shards of a step are submitted together, as the tasks of one job array: shard 3 of job 12 has the ID 12_3. They
 // have the same name and the same script, which takes the shard from the index of its task.
 
-// thisJob is the ID of the job in a job's script. In an array, SLURM_JOB_ID of one of the tasks means the whole array.
+// thisJob is how a job's script writes the ID of its own job. In a task of an array, SLURM_JOB_ID alone does not always
+// identify the task, because for one of the tasks it is also the ID of the whole array.
 const thisJob = `"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"`
 
 // together returns the jobs that are submitted with jobs[0]: the other shards of its step that have no job yet.
@@ -29,7 +30,7 @@ func together(queue []entry, jobs []*runner.Job) []*runner.Job {
 	return group
 }
 
-// taskID returns the ID of a job in the array, or job itself, with the given ID.
+// taskID returns the ID of the task that runs a shard in the array id. If j is not a shard, it returns id.
 func taskID(id string, j *runner.Job) string {
 	if j.Node.Shard.N == 0 {
 		return id
@@ -37,7 +38,7 @@ func taskID(id string, j *runner.Job) string {
 	return id + "_" + strconv.Itoa(j.Node.Shard.I)
 }
 
-// arrayOptions returns the option that makes tasks of shards.
+// arrayOptions returns the option that submits shards as the tasks of an array. It returns none for a single job.
 func arrayOptions(jobs []*runner.Job) []string {
 	if jobs[0].Node.Shard.N == 0 {
 		return nil
@@ -49,7 +50,8 @@ func arrayOptions(jobs []*runner.Job) []string {
 	return []string{"--array=" + strings.Join(tasks, ",")}
 }
 
-// forTasks replaces the number of the shard at the end of a name by that of the script's task.
+// forTasks returns name as a word of a script. It replaces the number of the shard at the end of the name by task, a
+// shell expression for the number of the script's own task.
 func forTasks(j *runner.Job, name, task string) string {
 	if j.Node.Shard.N == 0 {
 		return quote(name)
@@ -57,14 +59,14 @@ func forTasks(j *runner.Job, name, task string) string {
 	return quote(strings.TrimSuffix(name, fmt.Sprintf("%d]", j.Node.Shard.I))) + task + quote("]")
 }
 
-// dependency returns the option that makes a job start after the jobs that it needs have succeeded. Jobs that are not
-// tasks also wait for others of their name, which two commands may have submitted from different directories; tasks
-// have all the same name, and take leases instead.
+// dependency returns the option that makes a job start after the jobs that it needs have succeeded. A job that is not a
+// task also waits for other jobs with its name, because two commands may have submitted it from different directories.
+// The tasks of an array all have the same name, so they rely on leases instead.
 func dependency(j *runner.Job) []string {
 	var ids []string
 	for _, n := range j.Needs {
 		id := n.ID
-		if n.Node.Shard.N > 0 && !n.Found { // then the array has no other tasks
+		if n.Node.Shard.N > 0 && !n.Found { // all tasks of this array belong to the needed step: name the whole array
 			id, _, _ = strings.Cut(id, "_")
 		}
 		if !slices.Contains(ids, id) {

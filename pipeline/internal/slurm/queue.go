@@ -64,7 +64,7 @@ func (e entry) jobState() runner.JobState {
 // stuck reports whether the job waits for a job that has failed.
 func (e entry) stuck() bool { return e.reason == "DependencyNeverSatisfied" }
 
-// of reports whether the entry is the given job, or the same job of another command.
+// of reports whether the entry is the given job, submitted by this command or by another one.
 func (e entry) of(j *runner.Job) bool {
 	array, _, _ := strings.Cut(e.id, "_")
 	return e.name == j.Name && e.id == taskID(array, j)

@@ -61,7 +61,8 @@ func Place() runner.Placement {
 	return runner.Placement{Job: id, Host: os.Getenv("SLURMD_NODENAME"), Restarts: restarts}
 }
 
-// Submit implements runner.Scheduler. It calls the controller once for the queue and once for each job or array of jobs that it submits.
+// Submit implements runner.Scheduler. It calls the controller once for the queue and once for each job or array of jobs
+// that it submits.
 func (s *Slurm) Submit(ctx context.Context, dir string, jobs []*runner.Job) error {
 	lock := flock.New(s.Lock)
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
