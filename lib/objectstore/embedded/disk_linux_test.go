@@ -45,7 +45,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("head after failed writes: error %v, want ErrNotFound", err)
 	}
 	if got := read(t, s, "before"); got != "fits" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "fits")
 	}
 	write(t, s, "after", "fits again")
 }
@@ -74,7 +74,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("probe: error %v, want ErrReadOnly", err)
 	}
 	if got := read(t, s, "k"); got != "v" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "v")
 	}
 }
 
@@ -131,7 +131,7 @@ func TestNoByteFree(t *testing.T) {
 	objectstoretest.FillDisk(t, dir)
 	_, s, _ = start(t, dir)
 	if got := read(t, s, "k"); got != "kept" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "kept")
 	}
 	if _, err := s.Put(t.Context(), "k2", strings.NewReader("v"), 1, objectstore.PutOptions{}); failure.ClassOf(err) !=
 		failure.Resources {

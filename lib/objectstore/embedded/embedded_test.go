@@ -187,7 +187,7 @@ func TestContentsOutliveTheGateway(t *testing.T) {
 	}
 	_, s, again := start(t, dir)
 	if got := read(t, s, "k"); got != "kept" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "kept")
 	}
 	if again.AccessKey != env.AccessKey || again.SecretKey != env.SecretKey {
 		t.Error("the keys changed")
@@ -311,7 +311,7 @@ func TestGatewayKilled(t *testing.T) {
 		t.Error("Start attached to the other program")
 	}
 	if got := read(t, s, "k"); got != "kept" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "kept")
 	}
 }
 
@@ -397,7 +397,7 @@ func TestRestart(t *testing.T) {
 			}
 		}
 		if got := read(t, s, "k"); got != "kept" {
-			t.Errorf("read %q", got)
+			t.Errorf("read %q, want %q", got, "kept")
 		}
 	}
 	kill()

@@ -114,7 +114,7 @@ func TestDamagedKeys(t *testing.T) {
 	}
 	_, s, _ = start(t, dir)
 	if got := read(t, s, "k"); got != "kept" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "kept")
 	}
 }
 
@@ -157,7 +157,7 @@ func TestLeftovers(t *testing.T) {
 	}
 	_, s, _ = start(t, dir)
 	if got := read(t, s, "k"); got != "kept" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "kept")
 	}
 	if data, err := os.ReadFile(log); err != nil || len(data) > 1<<20+4096 || len(data) < 1<<19 || data[0] != 'a' {
 		t.Errorf("the log has %d bytes, want about 1 MiB: %v", len(data), err)
