@@ -272,7 +272,7 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	defer d.mu.Unlock()
 	d.forget(s)
 	switch {
-	case s.Shard != "" && s.State == runner.Cached: // the shard had nothing to compute
+	case s.Idle():
 	case f != nil && f.Code == failure.Terminated:
 		d.printf("%sstopped    %10s\n", d.columns(s), program.Duration(s.Seconds))
 	case f != nil:

@@ -68,8 +68,8 @@ func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 		document: version1, runItem: a.item(store, run), Sets: run.Sets, Steps: []stepStatus{}, Warnings: run.Warnings,
 	}
 	for _, s := range run.Steps {
-		if s.Shard != "" && s.State == runner.Cached {
-			continue // the shard had nothing to compute
+		if s.Idle() {
+			continue
 		}
 		state := s.State
 		if state == runner.Running && st.State == interrupted {

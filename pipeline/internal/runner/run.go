@@ -73,6 +73,9 @@ type Step struct {
 	Manifest json.RawMessage `json:"-"`
 }
 
+// Idle reports whether the step is a shard that had nothing to do. The line of the whole step says why.
+func (s *Step) Idle() bool { return s.Shard != "" && (s.State == Cached || s.State == Skipped) }
+
 // Retry is a failed attempt after which a step was tried again.
 type Retry struct {
 	Exit        failure.Class `json:"exit"`
