@@ -107,7 +107,7 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 		Started: run.Started, Wall: time.Duration(run.WallSeconds * float64(time.Second)), Store: run.Store,
 	}
 	for _, set := range run.Sets {
-		page.RecipeYAML = append(page.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
+		page.RecipeYAML = append(page.RecipeYAML, []byte("# "+asFlag(set)+"\n")...)
 	}
 	for _, s := range run.Steps {
 		if s.Shard != "" {

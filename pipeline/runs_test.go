@@ -47,3 +47,13 @@ func TestLatestRuns(t *testing.T) {
 		}
 	}
 }
+
+func TestAsFlag(t *testing.T) {
+	for set, want := range map[string]string{
+		"potential.steps=2\n000": "--set potential.steps=2 000", "--input score.test=": "--input score.test=",
+	} {
+		if got := asFlag(set); got != want {
+			t.Errorf("%q is shown as %q, want %q", set, got, want)
+		}
+	}
+}

@@ -81,6 +81,14 @@ func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 	return st
 }
 
+// asFlag returns a stored argument of --set or --input with its flag. Arguments of --input are stored with the flag.
+func asFlag(set string) string {
+	if strings.HasPrefix(set, "--input ") {
+		return oneLine(set)
+	}
+	return "--set " + oneLine(set)
+}
+
 func (st runStatus) table(w io.Writer) {
 	fmt.Fprintf(w, "run %s of %s: %s, started %s", st.Run, st.Recipe, st.State, local(st.Started))
 	if st.State != runner.Running && st.State != interrupted {
@@ -88,7 +96,7 @@ func (st runStatus) table(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	for _, set := range st.Sets {
-		fmt.Fprintf(w, "  --set %s\n", oneLine(set))
+		fmt.Fprintf(w, "  %s\n", asFlag(set))
 	}
 	fmt.Fprintln(w, "STEP\tSTAGE\tSTATE\tTIME\tKEY\tNOTE")
 	for _, s := range st.Steps {

@@ -25,7 +25,7 @@ import (
 // Run is one run of a recipe.
 type Run struct {
 	Name, About string
-	RecipeYAML  []byte // source of the recipe, followed by --set arguments as comments
+	RecipeYAML  []byte // source of the recipe, followed by the --set and --input arguments as comments
 	Started     time.Time
 	Wall        time.Duration
 	Store       string // where the artifacts are stored, for display
