@@ -163,6 +163,11 @@ steps:
 `)
 	w.must("run", "r.yaml")
 	w.wantStates("run", map[string]string{"a": "done", "b": "skipped", "c": "skipped", "d": "done"})
+	w.must("report", "-o", "r.html")
+	page := read(t, filepath.Join(w.dir, "r.html"))
+	if !strings.Contains(page, "not run: a.value &lt; 3 does not hold") || strings.Contains(page, "This run failed") {
+		t.Errorf("the report does not say why b did not run, or says that it failed:\n%.2000s", page)
+	}
 	status, plan := w.must("status", "--json"), w.must("plan", "r.yaml", "--json")
 	for _, document := range []string{status, plan} {
 		state, reason := w.item(document, "b")

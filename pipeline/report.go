@@ -136,7 +136,7 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 			}
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {
-			step.Error = "not run: " + cmp.Or(s.Reason, s.State)
+			step.NotRun = cmp.Or(s.Reason, s.State)
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
 			out := s.Outputs[name]

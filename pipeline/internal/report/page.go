@@ -53,6 +53,7 @@ type row struct {
 // A detail is one step's entry in the appendix, which shows everything about the step.
 type detail struct {
 	Name, Stage, Key, Error string
+	NotRun                  string
 	Class, State            string
 	Results, Params, Inputs []field
 	Outputs                 []Output
@@ -255,8 +256,8 @@ func title(name string) string {
 func (p *page) details(steps []Step, manifests []manifest) {
 	for i, s := range steps {
 		m := manifests[i]
-		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, Outputs: s.Outputs, State: p.Rows[i].State,
-			Class: p.Rows[i].Class}
+		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, NotRun: s.NotRun, Outputs: s.Outputs,
+			State: p.Rows[i].State, Class: p.Rows[i].Class}
 		for _, k := range sorted(m.Results) {
 			if k == "timeline" {
 				continue // shown as curves instead

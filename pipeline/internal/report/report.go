@@ -39,7 +39,8 @@ type Step struct {
 	Seconds     float64 // time in this run; the manifest has the time of the run that made the outputs
 	Key         string  // cache key of the step
 	Needs       []string
-	Error       string          // empty on success
+	Error       string          // of a step that failed
+	NotRun      string          // why the step did not run
 	Manifest    json.RawMessage // empty if the step did not finish
 	Outputs     []Output
 	Ports       []contract.Port // outputs that the stage declares
