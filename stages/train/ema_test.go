@@ -136,7 +136,7 @@ func TestEMA(t *testing.T) {
 			steps = append(steps, a.Step)
 		}
 	}
-	// 19 snapshots are too many, so every second one is kept, and the last step.
+	// 19 snapshots are too many. Every second one is kept, and the one after the last step.
 	if want := []int64{4, 8, 12, 16, 20, 24, 28, 32, 36, 39}; !slices.Equal(steps, want) {
 		t.Errorf("snapshots after %v steps, want %v", steps, want)
 	}
@@ -154,7 +154,7 @@ func TestEMA(t *testing.T) {
 	}
 	_, _, tracked := ema(t, file, "--std=0.1")
 	if d := distance(tracked.Group(checkpoint.EMA), ck.Group(checkpoint.Average(2))); d > 1e-7 {
-		t.Errorf("the average of standard deviation 0.1 differs by %v", d)
+		t.Errorf("the average with std 0.1 differs from ema.2 of the checkpoint by %v of its norm", d)
 	}
 	if got := slices.Sorted(maps.Keys(tracked.Group(checkpoint.EMA))); !slices.Equal(got,
 		slices.Sorted(maps.Keys(ck.Group(checkpoint.Param)))) {

@@ -126,13 +126,13 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			p2, err2 := os.ReadFile(filepath.Join(broken, "progress.png"))
 			if want := strings.Contains(name, "snapshots"); !bytes.Equal(p1, p2) || want != (err1 == nil) ||
 				want != (err2 == nil) {
-				t.Errorf("pictures of the progress differ: %v, %v", err1, err2)
+				t.Errorf("progress.png differs between the two runs, or only one run has it (%v, %v)", err1, err2)
 			}
 			a1, err1 := os.ReadFile(filepath.Join(whole, "averages.arrow"))
 			a2, err2 := os.ReadFile(filepath.Join(broken, "averages.arrow"))
 			if kept := strings.Contains(strings.Join(args, " "), "--ema-snapshot-every"); !bytes.Equal(a1, a2) ||
 				kept != (err1 == nil) || kept != (err2 == nil) {
-				t.Errorf("snapshots of averages differ: %v, %v", err1, err2)
+				t.Errorf("averages.arrow differs between the two runs, or only one run has it (%v, %v)", err1, err2)
 			}
 			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
 				t.Error("the resumable state is still there after success")
