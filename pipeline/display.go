@@ -178,8 +178,8 @@ func (d *display) StepStarted(s *runner.Step) {
 	if s.Reason != "" {
 		event += ", " + s.Reason
 	}
-	if s.Job != nil {
-		event += ", " + s.Job.String()
+	if where := job(s); where != "" {
+		event += ", " + where
 	}
 	d.activate(s, &active{step: s, doing: "running"}, event)
 }
@@ -288,11 +288,30 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 		if len(s.Retries) > 0 {
 			note += "  " + retried(s)
 		}
-		if s.Job != nil {
-			note += "  " + s.Job.String()
+		if where := job(s); where != "" {
+			note += "  " + where
 		}
 		d.printf("%s%-9s  %10s%s\n", d.columns(s), s.State, program.Duration(s.Seconds), note)
 	}
+}
+
+// job says in which job a step ran, and where. It returns "" for a step that ran without a batch system.
+func job(s *runner.Step) string {
+	p := s.Place
+	if p == nil || p.Job == "" {
+		return ""
+	}
+	text := "job " + p.Job
+	if p.Host != "" {
+		text += " on " + p.Host
+	}
+	if p.QueuedSeconds >= 1 {
+		text += ", queued " + program.Duration(p.QueuedSeconds)
+	}
+	if p.Restarts > 0 {
+		text += fmt.Sprintf(", restarts: %d", p.Restarts)
+	}
+	return text
 }
 
 // retried says how often a step was tried again.

@@ -128,6 +128,9 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 				step.Error = fmt.Sprintf("shard %s: %s", need.Shard, need.Error)
 			}
 		}
+		if p := s.Place; p != nil {
+			step.Host, step.Job, step.Queued = p.Host, p.Job, p.QueuedSeconds
+		}
 		if d := s.Declared; d != nil {
 			step.Ports, step.NoEffect = d.Outputs, d.NoEffect
 			// An input from a step is STEP.OUTPUT. A path or ref does not name a step, so Subject then matches none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ type stepStatus struct {
 	Hint    string        `json:"hint,omitempty"`
 	Retries int           `json:"retries,omitempty"`
 
-	Job *runner.Placement `json:"job,omitempty"`
+	Place *runner.Placement `json:"place,omitempty"`
 }
 
 func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -76,7 +77,7 @@ func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 			state = interrupted
 		}
 		st.Steps = append(st.Steps,
-			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint, len(s.Retries), s.Job})
+			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint, len(s.Retries), s.Place})
 	}
 	return st
 }
@@ -98,7 +99,12 @@ func (st runStatus) table(w io.Writer) {
 	for _, set := range st.Sets {
 		fmt.Fprintf(w, "  %s\n", asFlag(set))
 	}
-	fmt.Fprintln(w, "STEP\tSTAGE\tSTATE\tTIME\tKEY\tNOTE")
+	where := "HOST"
+	jobs := slices.ContainsFunc(st.Steps, func(s stepStatus) bool { return s.Place != nil && s.Place.Job != "" })
+	if jobs {
+		where = "HOST\tJOB\tQUEUED"
+	}
+	fmt.Fprintf(w, "STEP\tSTAGE\tSTATE\tTIME\t%s\tKEY\tNOTE\n", where)
 	for _, s := range st.Steps {
 		time := ""
 		if s.Seconds > 0 {
@@ -111,10 +117,18 @@ func (st runStatus) table(w io.Writer) {
 		if s.Retries > 0 && s.State != runner.Waiting {
 			note = strings.TrimSpace(fmt.Sprintf("%s (retries: %d)", note, s.Retries))
 		}
-		if s.Job != nil {
-			note = strings.TrimPrefix(note+"; "+s.Job.String(), "; ")
+		place := cmp.Or(s.Place, &runner.Placement{})
+		if place.Restarts > 0 {
+			note = strings.TrimSpace(fmt.Sprintf("%s (restarts: %d)", note, place.Restarts))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Step, s.Stage, s.State, time, s.Key, note)
+		where = place.Host
+		if jobs {
+			where += "\t" + place.Job + "\t"
+			if place.Job != "" {
+				where += program.Duration(place.QueuedSeconds)
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Step, s.Stage, s.State, time, where, s.Key, note)
 	}
 	for _, text := range st.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", text)

@@ -150,6 +150,7 @@ func mixtureRun(t testing.TB) *Run {
 		}
 		r.Steps = append(r.Steps,
 			Step{Name: name, Stage: "train", Seconds: 60, Key: digest(name)[7:], Needs: []string{"data"},
+				Host: "node-" + name, Job: "10" + name, Queued: 60 * float64(9+k),
 				Manifest: mustManifest(t, map[string]any{"wall_seconds": 60,
 					"results": map[string]any{"timeline": timeline, "steps_per_second": 211.3}})},
 			Step{Name: "samples-" + name, Stage: "sample", Seconds: 3, Key: digest(name + "s")[7:], Needs: []string{name},

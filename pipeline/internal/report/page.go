@@ -37,6 +37,7 @@ type page struct {
 	Versions                          []field
 	Warnings                          []warning
 	ManyScores, HaveGraph             bool
+	HaveHosts, HaveJobs               bool
 }
 
 type field struct{ Name, Value string }
@@ -47,6 +48,7 @@ type warning struct{ Step, Text string }
 // computed the result, and Percent is that time as a part of the longest.
 type row struct {
 	Name, Stage, State, Class, Took, Ran, Backend, Key string
+	Host, Job, Queued                                  string
 	Percent                                            float64
 }
 
@@ -162,7 +164,11 @@ func (p *page) table(steps []Step, manifests []manifest) {
 	for i, s := range steps {
 		r := row{
 			Name: s.Name, Stage: s.Stage, Took: program.Duration(s.Seconds), Ran: program.Duration(took[i]),
-			Backend: manifests[i].Backend, Key: s.Key,
+			Backend: manifests[i].Backend, Key: s.Key, Host: s.Host, Job: s.Job,
+		}
+		p.HaveHosts = p.HaveHosts || s.Host != ""
+		if s.Job != "" {
+			p.HaveJobs, r.Queued = true, program.Duration(s.Queued)
 		}
 		switch {
 		case s.Error != "":

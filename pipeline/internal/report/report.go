@@ -37,6 +37,8 @@ type Step struct {
 	Name, Stage string
 	Cached      bool
 	Seconds     float64 // time in this run; the manifest has the time of the run that made the outputs
+	Host, Job   string  // where it ran, and the ID of its job in a batch system; empty if its result was cached
+	Queued      float64 // time between submitting the job and its latest start
 	Key         string  // cache key of the step
 	Needs       []string
 	Error       string          // of a step that failed

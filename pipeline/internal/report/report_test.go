@@ -66,6 +66,21 @@ func TestRealisticRuns(t *testing.T) {
 	}
 }
 
+// TestPlaces checks that the page says where steps ran. It has no columns for jobs unless there are any.
+func TestPlaces(t *testing.T) {
+	text := textOf(t, render(t, mixtureRun(t)))
+	for _, want := range []string{"node-matching", "10matching", "9 min 00 s", "node-energy", "10energy", "10 min 00 s"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not on the page", want)
+		}
+	}
+	local := imageRun(t)
+	local.Steps[1].Host = "laptop"
+	if text := textOf(t, render(t, local)); !strings.Contains(text, "laptop") || strings.Contains(text, "queued") {
+		t.Errorf("the page of a local run:\n%s", text)
+	}
+}
+
 func TestImageRunShowsItsResults(t *testing.T) {
 	page := render(t, imageRun(t))
 	text := textOf(t, page)
@@ -167,7 +182,8 @@ func TestHostileContentIsEscaped(t *testing.T) {
 		r := &Run{
 			Name: evil, About: evil, RecipeYAML: []byte(evil + "\nkey: " + evil + " # " + evil), Store: evil,
 			Steps: []Step{
-				{Name: evil, Stage: evil, Ports: evalPorts, Key: evil, Error: evil, Needs: []string{evil, "other"},
+				{Name: evil, Stage: evil, Ports: evalPorts, Key: evil, Error: evil, Needs: []string{evil, "other"}, Host: evil,
+					Job: evil,
 					Manifest: json.RawMessage(fmt.Sprintf(`{"backend":%[1]s,"params":{%[1]s:%[1]s},"units":{%[1]s:%[1]s},`+
 						`"inputs":{%[1]s:%[1]s},"results":{%[1]s:[%[1]s],"timeline":[{"seconds":1,"field_error":{%[1]s:1,"b":2}},`+
 						`{"seconds":2,"field_error":{%[1]s:1}}]},"warnings":[%[1]s],"versions":{%[1]s:%[1]s}}`, e)),

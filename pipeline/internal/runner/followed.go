@@ -24,7 +24,7 @@ func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 		return nil, nil
 	}
 	if wait := began.Sub(f.Submitted).Seconds(); wait > 0 && !f.Submitted.IsZero() {
-		rec.Job.QueuedSeconds = wait
+		rec.Place.QueuedSeconds = wait
 	}
 	if !ended {
 		a.running(ctx, f, rec)
@@ -53,10 +53,11 @@ func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 func (a *attempt) running(ctx context.Context, f *followed, rec *Step) {
 	a.mu.Lock()
 	s := f.step
-	now := sighting{rec.State, rec.Reason, *rec.Job}
+	now := sighting{rec.State, rec.Reason, *rec.Place}
 	changed := f.seen != now && (rec.State != Waiting || rec.Reason != "") // a job that is just starting has no reason
 	f.seen = now
-	s.Job, s.Key, s.Action, s.Inputs = rec.Job, rec.Key, rec.Action, rec.Inputs
+	s.Place, s.Key, s.Action, s.Inputs = rec.Place, rec.Key, rec.Action, rec.Inputs
+	retries := len(rec.Retries) > len(s.Retries)
 	s.Earlier, s.Retries = rec.Earlier, rec.Retries
 	if changed && rec.State != Terminated {
 		s.State, s.Reason = rec.State, rec.Reason
@@ -67,6 +68,8 @@ func (a *attempt) running(ctx context.Context, f *followed, rec *Step) {
 		return
 	case rec.State == Running:
 		a.Display.StepStarted(s)
+	case rec.State == Waiting && retries:
+		a.Display.StepRetries(s)
 	case rec.State == Waiting:
 		a.Display.StepWaiting(s)
 	case rec.State == Terminated: // shortly before its time limit, by a preemption or by scancel
@@ -98,9 +101,9 @@ func (a *attempt) lost(ctx context.Context, f *followed, rec *Step) (*Failure, e
 	if failed.Exit == failure.Terminated {
 		failed.State, failed.Hint = Terminated, failure.HintOf(failure.ErrTerminated)
 	}
-	failed.Job = &Placement{Job: f.ID}
+	failed.Place = &Placement{Job: f.ID}
 	if rec != nil {
-		failed.Job, failed.Key, failed.Action, failed.Inputs = rec.Job, rec.Key, rec.Action, rec.Inputs
+		failed.Place, failed.Key, failed.Action, failed.Inputs = rec.Place, rec.Key, rec.Action, rec.Inputs
 	}
 	if len(f.lines.tail()) == 0 { // the stage logged nothing; the output of the job's script may explain the failure
 		_, _ = f.lines.Write(tailOf(f.Output()))

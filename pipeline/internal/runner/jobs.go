@@ -57,28 +57,6 @@ type JobState struct {
 	Failure failure.Class // class of the failure, if the job ends without recording one
 }
 
-// Placement says where a batch system ran a step.
-type Placement struct {
-	Job           string  `json:"job"`
-	Host          string  `json:"host,omitempty"`
-	QueuedSeconds float64 `json:"queued_seconds,omitempty"` // from submitting the job to its latest start
-	Restarts      int     `json:"restarts,omitempty"`
-}
-
-func (p Placement) String() string {
-	text := "job " + p.Job
-	if p.Host != "" {
-		text += " on " + p.Host
-	}
-	if p.QueuedSeconds >= 1 {
-		text += ", queued " + program.Duration(p.QueuedSeconds)
-	}
-	if p.Restarts > 0 {
-		text += fmt.Sprintf(", restarts: %d", p.Restarts)
-	}
-	return text
-}
-
 // recordFile returns the path of the file in which a job keeps the record of its run.
 func recordFile(dir, step string) string { return filepath.Join(dir, step+".json") }
 
@@ -164,7 +142,7 @@ func saveJob(dir, step string, r *Run) error {
 
 // SaveJobFailure writes the record of a job that failed before its run began.
 func SaveJobFailure(dir, step string, at Placement, cause error) error {
-	s := &Step{Name: step, State: Failed, Exit: failure.ClassOf(cause), Error: cause.Error(), Job: &at}
+	s := &Step{Name: step, State: Failed, Exit: failure.ClassOf(cause), Error: cause.Error(), Place: &at}
 	s.Hint = failure.HintOf(cause)
 	return saveJob(dir, step, &Run{State: Failed, Started: time.Now().UTC(), Exit: s.Exit, Steps: []*Step{s}})
 }
@@ -181,7 +159,7 @@ func (j *Job) record() (s *Step, began time.Time) {
 		return nil, began
 	}
 	s, ok := r.Step(j.Node.Name())
-	if !ok || s.Job == nil || s.Job.Job != j.ID {
+	if !ok || s.Place == nil || s.Place.Job != j.ID {
 		return nil, began
 	}
 	return s, r.Started

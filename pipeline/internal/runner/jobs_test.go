@@ -80,7 +80,7 @@ func TestJobRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := j.record()
-	if s == nil || s.State != Failed || s.Exit != failure.Store || s.Hint != "look at it" || s.Job.Host != "n1" {
+	if s == nil || s.State != Failed || s.Exit != failure.Store || s.Hint != "look at it" || s.Place.Host != "n1" {
 		t.Errorf("%+v", s)
 	}
 	j.ID = "13"

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,9 +66,6 @@ func (a *attempt) holder() artifact.Holder {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "an unknown machine"
-	}
+	host := cmp.Or(a.opt.Place.Host, "an unknown machine")
 	return artifact.Holder{Run: a.run.ID, Who: name + " at " + host, Process: os.Getpid()}
 }

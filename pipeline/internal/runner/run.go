@@ -64,7 +64,7 @@ type Step struct {
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
 	Retries []Retry                    `json:"retries,omitempty"`
-	Job     *Placement                 `json:"job,omitempty"`   // if a batch system ran the step
+	Place   *Placement                 `json:"place,omitempty"` // where it ran; nil if its result was cached
 	Shard   string                     `json:"shard,omitempty"` // such as 2/8, if this is one worker's share of a step
 
 	// Declared is nil in runs that older versions stored.
@@ -75,6 +75,14 @@ type Step struct {
 
 // Idle reports whether the step is a shard that had nothing to do. The line of the whole step says why.
 func (s *Step) Idle() bool { return s.Shard != "" && (s.State == Cached || s.State == Skipped) }
+
+// Placement says where a step ran.
+type Placement struct {
+	Host          string  `json:"host,omitempty"`
+	Job           string  `json:"job,omitempty"`            // its ID in the batch system; "" without a batch system
+	QueuedSeconds float64 `json:"queued_seconds,omitempty"` // from submitting the job to its latest start
+	Restarts      int     `json:"restarts,omitempty"`       // how often the batch system started the job again
+}
 
 // Retry is a failed attempt after which a step was tried again.
 type Retry struct {

@@ -65,9 +65,10 @@ type Options struct {
 	// Detach ends the run when its jobs are submitted.
 	Detach bool
 	// JobDir, if set, says that this process is a job, which executes the step Only. The job keeps its record and its log
-	// in JobDir. Place says where the job runs.
+	// in JobDir.
 	JobDir string
-	Place  Placement
+	// Place says where this process runs. Without a host, it is this machine.
+	Place Placement
 }
 
 // attempt is the state of one call of Runner.Run.
@@ -90,6 +91,9 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	started := time.Now()
 	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, pool: newPool(machine()),
 		run: newRun(g, r.StoreName, started)}
+	if a.opt.Place.Host == "" {
+		a.opt.Place.Host, _ = os.Hostname() // only shown
+	}
 	killed, release, err := r.claim(ctx, a.run.ID)
 	if err != nil {
 		return nil, err
@@ -102,7 +106,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		return nil, err
 	}
 	if s, ok := a.run.Step(opt.Only); ok && opt.inJob() {
-		s.Job = &opt.Place
+		s.Place = &a.opt.Place // already while the step waits, so that the record names its job
 	}
 	_ = a.save(ctx) // a failure is only a warning
 	r.Display.Started(a.run)

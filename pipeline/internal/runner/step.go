@@ -143,7 +143,7 @@ func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Deci
 func (a *attempt) compute(ctx context.Context, d *Decision, s *Step, lease string) error {
 	for {
 		a.mu.Lock()
-		s.State, s.Earlier, s.Reason = Running, "", d.Reason
+		s.State, s.Earlier, s.Reason, s.Place = Running, "", d.Reason, &a.opt.Place
 		if d.Earlier != nil {
 			s.Earlier, s.Reason = d.Earlier.Key, d.Continues()
 		}
