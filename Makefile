@@ -19,14 +19,14 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test slurm soak bits bits-demo race lint cross fuzz bench bench-training bench-scores \
+.PHONY: help build demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores \
 	bench-store e2e ci ci-tools clean
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'
 	@echo 'make test    run the tests; the summary names those that were skipped and what they lack'
 	@echo 'make build   build the programs into bin/'
-	@echo 'make race lint cross fuzz bits e2e slurm soak bench ci clean: see .github/CONTRIBUTING.md'
+	@echo 'make race lint cross fuzz bits e2e soak bench ci clean: see .github/CONTRIBUTING.md'
 
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build turns that off.
@@ -56,17 +56,13 @@ test:
 	go tool gotestsum --format pkgname --format-icons text --format-hide-empty-pkg --jsonfile .test.json -- \
 	  $(TESTFLAGS) ./...
 
-# Recipes on a real Slurm cluster with two nodes, which the test starts in a temporary directory. It needs root.
-slurm:
-	@$(MAKE) --no-print-directory apt PACKAGES='slurmctld slurmd slurm-client munge' WITHOUT='the test needs'
-	go test ./pipeline -run TestSlurm -count 1 -timeout 30m -v -slurm
-
 # Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
-# race for the same steps, store faults, retraining with garbage collection, garbage collection while runners work.
+# race for the same steps, store faults, retraining with garbage collection, garbage collection while runners work. And
+# what takes too long for make test on a Slurm cluster, which needs root and what make ci-tools installs.
 SOAKFLAGS ?=
 soak:
 	@set -o pipefail; VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \
-	  -run 'KillNine|ManyRunners|Retraining|RandomFaults|BesideRunners' \
+	  -run 'KillNine|ManyRunners|Retraining|RandomFaults|BesideRunners|SlurmSoak' \
 	  ./pipeline ./lib/objectstore/objectstoretest ./lib/artifact | $(QUIET)
 
 # Results must have the same bits on processors with fewer vector instructions, on targets for which the compiler fuses
@@ -187,6 +183,7 @@ e2e: build
 
 # What CI needs in addition to Go. Tests whose tools are missing are skipped, and CI must not skip any.
 CITOOLS = dataset-fashion-mnist chromium xz-utils python3-numpy systemd qemu-user-static libc6-arm64-cross \
+	slurmctld slurmd slurm-client munge \
 	$(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
 ci-tools:
 	@$(MAKE) --no-print-directory apt PACKAGES='$(CITOOLS)' WITHOUT='CI needs'

@@ -4,68 +4,42 @@ package main
 
 import (
 	"bytes"
-	"flag"
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"vapo/lib/failure"
+	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/objectstoretest"
+	"vapo/pipeline/internal/runner"
 )
 
-var withSlurm = flag.Bool("slurm", false, "run recipes on a real Slurm cluster, which the test starts (make slurm)")
-
-// TestSlurm runs recipes on a real cluster with two nodes.
+// TestSlurm runs recipes on a real cluster with two nodes. TestSlurmSoak has the cases that take longer.
 func TestSlurm(t *testing.T) {
-	if !*withSlurm {
-		return // needs root and Slurm
-	}
-	c := startSlurm(t)
-	for name, test := range map[string]func(*testing.T, *cluster){
-		"SameAsLocal": testSlurmSame, "TwoAtOnce": testSlurmTwoAtOnce, "Failure": testSlurmFailure,
-		"Detach": testSlurmDetach, "Signals": testSlurmSignals, "Controller": testSlurmController,
-		"Sweep": testSlurmSweep, "DeadNode": testSlurmDeadNode, "TimeLimit": testSlurmTimeLimit,
-		"Resources": testSlurmResources, "Shards": testSlurmShards,
-	} {
-		t.Run(name, func(t *testing.T) { test(t, newCluster(t, c)) })
-	}
+	t.Parallel()
+	onCluster(t, time.Minute, map[string]func(*testing.T, *cluster){
+		"Stages": testSlurmStages, "Failure": testSlurmFailure, "Retries": testSlurmRetries,
+		"Shards": testSlurmShards,
+	})
 }
 
-// TestExecutorMistakes checks what is refused without asking Slurm, and that a job that fails before its run begins
-// records the failure in its file.
-func TestExecutorMistakes(t *testing.T) {
-	t.Parallel()
-	w := newWorkplace(t)
-	w.write("slow.yaml", slow)
-	for _, c := range []struct {
-		want string
-		args []string
-	}{
-		{"the nodes of a cluster cannot use the embedded store\nhint: set VAPO_STORE", nil},
-		{"--jobs does not work with --executor slurm", []string{"--jobs", "2"}},
-		{"--fresh does not work with --executor slurm", []string{"--fresh"}},
-		{"--detach needs --executor slurm", []string{"--executor", "local", "--detach"}},
-		{"--slurm needs --executor slurm", []string{"--executor", "local", "--slurm", "site"}},
-	} {
-		w.fails(failure.Usage, []string{c.want}, onSlurmArgs(c.args...)...)
-	}
-	job := filepath.Join(w.dir, "job")
-	if err := os.Mkdir(job, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w.write("job/recipe.yaml", slow)
-	const want = "is not the program for which the job was submitted"
-	w.fails(failure.Usage, []string{want}, "exec", "slow.yaml", "one", "--job", job, "--described", "00")
-	if record := read(t, filepath.Join(job, "one.json")); !strings.Contains(record, want) {
-		t.Errorf("record:\n%s", record)
+// onCluster runs tests on a new cluster, one after the other, each in its own workplace with its own store. A node that
+// does not answer for a time counts as dead.
+func onCluster(t *testing.T, dead time.Duration, tests map[string]func(*testing.T, *cluster)) {
+	objectstoretest.MinIOEnv(t) // skips the test without MinIO
+	c := startSlurm(t, dead)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { test(t, newCluster(t, c)) })
 	}
 }
 
@@ -73,16 +47,17 @@ func TestExecutorMistakes(t *testing.T) {
 type cluster struct {
 	*workplace
 	slurm *slurmCluster
+	store embedded.Env
 }
 
 func newCluster(t *testing.T, c *slurmCluster) *cluster {
-	w := &cluster{newWorkplace(t), c}
-	w.env = append(append(w.env, c.Env()...), objectstoretest.EmbeddedEnv(t).Environ()...)
+	w := &cluster{newWorkplace(t), c, objectstoretest.MinIOEnv(t)}
+	w.env = append(append(w.env, c.Env()...), w.store.Environ()...)
 	bin := filepath.Join(w.dir, "counting")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sbatch", "squeue", "scancel"} {
+	for _, name := range []string{"sbatch", "squeue", "scancel", "scontrol"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -94,6 +69,7 @@ func newCluster(t *testing.T, c *slurmCluster) *cluster {
 	}
 	w.env = append(w.env, "PATH="+bin+":"+os.Getenv("PATH"))
 	w.write("slow.yaml", slow)
+	w.write("small.yaml", small)
 	return w
 }
 
@@ -134,76 +110,149 @@ func (w *cluster) stageRuns() {
 	})
 }
 
-// finish waits for a run that must succeed with the digests of an undisturbed run.
-func (w *cluster) finish(cmd *exec.Cmd, stderr *bytes.Buffer) {
+// finish waits for a run that must succeed with the given digests.
+func (w *cluster) finish(cmd *exec.Cmd, stderr *bytes.Buffer, want map[string]string) {
 	w.t.Helper()
 	if err := cmd.Wait(); err != nil {
 		w.t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	w.t.Logf("calls: sbatch %d, squeue %d\n%s", w.calls("sbatch"), w.calls("squeue"), stderr.String())
-	if got, want := w.digests(), undisturbed(w.t); !maps.Equal(got, want) {
+	w.t.Log(stderr.String())
+	if got := w.digests(); !maps.Equal(got, want) {
 		w.t.Errorf("digests differ:\n%v\n%v", got, want)
 	}
 }
 
-// job returns the part of a step's status that says which job ran the step, and on which node.
-func (w *cluster) job(step string) string {
+// latest returns the path of a file in the directory of the latest run that has one.
+func (w *workplace) latest(file string) string {
 	w.t.Helper()
-	found := regexp.MustCompile(`(?m)^` + step + ` .*(job \d+ on n[12].*)$`).FindStringSubmatch(w.must("status"))
-	if found == nil {
-		w.t.Fatalf("status does not say where %s ran:\n%s", step, w.must("status"))
+	found, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*", file))
+	if err != nil || len(found) == 0 {
+		w.t.Fatalf("no run has %s: %v", file, err)
 	}
-	return found[1]
+	return found[len(found)-1]
 }
 
-// testSlurmSame checks that a cluster makes the same results as one machine, and keeps no credentials afterwards.
-func testSlurmSame(t *testing.T, w *cluster) {
-	if out := w.must("plan", "slow.yaml", "--executor", "slurm"); !strings.Contains(out, "after vapo-two-") {
+// place returns where a step of the latest run ran.
+func (w *workplace) place(step string) runner.Placement {
+	w.t.Helper()
+	var status runStatus
+	if err := json.Unmarshal([]byte(w.must("status", "--json")), &status); err != nil {
+		w.t.Fatal(err)
+	}
+	i := slices.IndexFunc(status.Steps, func(s stepStatus) bool { return s.Step == step })
+	if i < 0 || status.Steps[i].Place == nil {
+		w.t.Fatalf("status does not say where %s ran: %+v", step, status.Steps)
+	}
+	return *status.Steps[i].Place
+}
+
+// small is a recipe with all four stages, which compute for seconds. Each of its trainings fills a node of the cluster.
+const small = `name: small
+steps:
+  data: {stage: prep, params: {source: 8gaussians, n-train: 2000, n-test: 500}}
+  matching:
+    stage: train
+    inputs: {data: data.train}
+    params: {model: mlp, objective: matching, width: 32, batch: 64, steps: 300, checkpoint-every: 20}
+    resources: {cores: 2}
+    retries: {limit: 3, backoff: 10ms}
+  energy:
+    stage: train
+    inputs: {data: data.train}
+    params: {model: mlp, objective: energy, width: 32, batch: 64, steps: 300}
+    resources: {cores: 2}
+  samples: {stage: sample, inputs: {checkpoint: matching.checkpoint}, params: {n: 200}}
+  score: {stage: eval, inputs: {samples: samples.samples, reference: data.test}}
+`
+
+// runSmall returns the arguments that run the recipe small.
+func runSmall(t *testing.T, more ...string) []string {
+	return append([]string{"--bin", buildStages(t), "run", "small.yaml"}, more...)
+}
+
+// smallLocally returns the digests of the recipe small without a cluster.
+func smallLocally(t *testing.T, more ...string) map[string]string {
+	t.Helper()
+	w := newWorkplace(t)
+	w.write("small.yaml", small)
+	w.must(runSmall(t, more...)...)
+	host, err := os.Hostname()
+	if got := w.place("matching"); err != nil || got != (runner.Placement{Host: host}) {
+		t.Errorf("a step ran on %+v; this is %s, %v", got, host, err)
+	}
+	return w.digests()
+}
+
+// testSlurmStages checks that the stages make the same results on a cluster as on one machine, that they use both
+// nodes, that status says where each ran, and that nothing is submitted for cached steps.
+func testSlurmStages(t *testing.T, w *cluster) {
+	want := smallLocally(t)
+	out := w.must("--bin", buildStages(t), "plan", "small.yaml", "--executor", "slurm")
+	if !strings.Contains(out, "after vapo-matching-") {
 		t.Errorf("plan:\n%s", out)
 	}
-	cmd, stderr := w.begin("--set", "one.delay=0.05")
-	secrets, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env"))
-	if err != nil || len(secrets) != 1 {
-		t.Fatalf("files with credentials: %v, %v", secrets, err)
+	w.must(runSmall(t, "--executor", "slurm")...)
+	if got := w.digests(); !maps.Equal(got, want) {
+		t.Errorf("digests differ:\n%v\n%v", got, want)
 	}
-	if info, err := os.Stat(secrets[0]); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
-	}
-	script := w.slurm.Run("scontrol", "show", "jobs", "--details") + w.slurm.Run("scontrol", "write", "batch_script",
-		strings.TrimSpace(strings.SplitN(w.slurm.Run("squeue", "--noheader", "--format=%i"), "\n", 2)[0]), "-")
-	for _, v := range w.env {
-		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") && len(value) > 12 &&
-			strings.Contains(script, value) {
-			t.Errorf("the job shows %s", name)
+	hosts := map[string]bool{}
+	for _, step := range []string{"data", "matching", "energy", "samples", "score"} {
+		place := w.place(step)
+		hosts[place.Host] = true
+		if place.Job == "" || place.QueuedSeconds <= 0 {
+			t.Errorf("%s ran in %+v", step, place)
 		}
 	}
-	w.finish(cmd, stderr)
-	if _, err := os.Stat(secrets[0]); !os.IsNotExist(err) {
-		t.Errorf("the credentials are still there: %v", err)
+	if !maps.Equal(hosts, map[string]bool{"n1": true, "n2": true}) {
+		t.Errorf("the steps ran on %v, want both nodes", hosts)
 	}
-	w.wantStates("first", map[string]string{"one": "done", "two": "done", "three": "done"})
-	w.job("three")
+	last := w.place("score")
+	line := regexp.MustCompile(`(?m)^score .* ` + last.Host + ` +` + last.Job + ` `)
+	if table := w.must("status"); !line.MatchString(table) {
+		t.Errorf("status does not show %+v:\n%s", last, table)
+	}
+	if page := read(t, w.latest("report.html")); !strings.Contains(page, "<td>"+last.Job+"</td>") {
+		t.Errorf("the report does not show %+v", last)
+	}
 	submitted := w.calls("sbatch")
-	w.must(onSlurmArgs("--set", "one.delay=0.05")...)
-	if again := w.calls("sbatch"); submitted != 3 || again != 3 {
-		t.Errorf("%d jobs, then %d: want 3 and none", submitted, again-submitted)
+	res := w.run(runSmall(t, "--executor", "slurm")...)
+	if again := w.calls("sbatch"); submitted != 5 || again != 5 || !strings.Contains(res.stderr, "\n5 cached in ") {
+		t.Errorf("%d jobs, then %d: want 5 and none\n%s", submitted, again-submitted, res.stderr)
 	}
-	w.wantStates("second", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
+	if left, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env")); len(left) > 0 {
+		t.Errorf("the credentials are still there: %v", left)
+	}
 }
 
-// testSlurmTwoAtOnce checks that equal runs share their jobs: two runs in one directory, and one in another.
-func testSlurmTwoAtOnce(t *testing.T, w *cluster) {
-	first, stderr := w.begin("--set", "one.delay=0.1")
-	elsewhere := *w
-	place := *w.workplace
-	place.dir = t.TempDir()
-	elsewhere.workplace = &place
-	elsewhere.write("slow.yaml", slow)
-	second := w.must(onSlurmArgs("--set", "one.delay=0.1")...)
-	elsewhere.must(onSlurmArgs("--set", "one.delay=0.1")...)
-	w.finish(first, stderr)
-	if n := w.calls("sbatch"); n != 3 {
-		t.Errorf("%d jobs, want 3\n%s", n, second)
+// testSlurmRetries lets the store refuse the outputs of a training until the step has been tried twice.
+func testSlurmRetries(t *testing.T, w *cluster) {
+	logs := filepath.Join(w.dir, ".vapo/runs/*/matching.log")
+	env := w.store
+	env.Endpoint = objectstoretest.Faults{Before: func(out http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		log, err := filepath.Glob(logs)
+		if err != nil || len(log) == 0 || strings.Contains(read(t, log[0]), "retry 2 of 3 in ") {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		out.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(out, "<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>")
+		return true
+	}}.Proxy(t, env).Endpoint
+	w.env = append(w.env, env.Environ()...)
+	want := smallLocally(t, "matching")
+	res := w.run(runSmall(t, "matching", "--executor", "slurm")...)
+	if res.code != 0 || !strings.Contains(res.stderr, "after 2 retries") {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+	log := read(t, w.latest("matching.log"))
+	if n := strings.Count(log, ", after exit code 4 (store): "); n != 2 {
+		t.Errorf("%d attempts failed with exit code 4, want 2:\n%s", n, log)
+	}
+	if got := w.digests(); !maps.Equal(got, want) {
+		t.Errorf("digests differ:\n%v\n%v", got, want)
 	}
 }
 
@@ -224,161 +273,4 @@ func testSlurmFailure(t *testing.T, w *cluster) {
 	w.write("site", "#SBATCH --partition=nowhere\n")
 	w.fails(failure.Usage, []string{"invalid partition", "the file given with --slurm"}, "run", "other.yaml",
 		"--executor", "slurm", "--slurm", "site")
-}
-
-// testSlurmSweep checks instances, and conditions that jobs have to decide.
-func testSlurmSweep(t *testing.T, w *cluster) {
-	w.write("sweep.yaml", `name: sweep
-steps:
-  one: {stage: toy, foreach: {steps: [2, 4]}}
-  few: {stage: toy, when: one.*.value < 3}
-  all: {stage: toy, when: one.*.value < 9}
-  end: {stage: toy, inputs: {data: few.out}}
-`)
-	w.must("run", "sweep.yaml", "--executor", "slurm")
-	got := w.states()
-	if got["few"] != "skipped" || got["end"] != "skipped" || got["all"] != "done" || len(got) != 5 {
-		t.Errorf("states: %v", got)
-	}
-}
-
-// testSlurmDetach leaves jobs and comes back. The recipe changes in between, which must not matter to the jobs.
-func testSlurmDetach(t *testing.T, w *cluster) {
-	w.must(onSlurmArgs("--detach", "--set", "one.delay=0.2")...)
-	if out := w.must("ls", "runs"); !strings.Contains(out, "submitted") {
-		t.Errorf("runs:\n%s", out)
-	}
-	out := w.must("plan", "slow.yaml", "--executor", "slurm", "--set", "one.delay=0.2")
-	if !strings.Contains(out, "in the queue") {
-		t.Errorf("plan:\n%s", out)
-	}
-	w.write("slow.yaml", "not a recipe")
-	w.stageRuns()
-	w.write("slow.yaml", slow)
-	cmd, stderr := w.begin("--set", "one.delay=0.2")
-	w.finish(cmd, stderr)
-	if n := w.calls("sbatch"); n != 3 {
-		t.Errorf("%d jobs, want 3", n)
-	}
-	if left, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env")); len(left) > 0 {
-		t.Errorf("the credentials are still there: %v", left)
-	}
-}
-
-// testSlurmSignals checks that SIGTERM leaves the jobs, and that Ctrl-C cancels them.
-func testSlurmSignals(t *testing.T, w *cluster) {
-	active := func() int { return strings.Count(w.slurm.Run("squeue", "--noheader", "--format=%j"), "vapo-") }
-	cmd, stderr := w.begin("--set", "one.delay=0.5")
-	kill(t, cmd.Process.Pid, syscall.SIGTERM)
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 || !strings.Contains(stderr.String(), "the jobs continue") {
-		t.Fatalf("%v\n%s", err, stderr.String())
-	}
-	if n := active(); n != 3 {
-		t.Errorf("%d jobs after SIGTERM, want 3", n)
-	}
-	cmd, stderr = w.begin("--set", "one.delay=0.5") // found these jobs, so Ctrl-C leaves them
-	eventually(t, "the run waits for the jobs", func() bool { return w.states()["one"] == "running" })
-	kill(t, cmd.Process.Pid, syscall.SIGINT)
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 {
-		t.Fatalf("%v\n%s", err, stderr.String())
-	}
-	if n := active(); n != 3 {
-		t.Errorf("%d jobs of another run after Ctrl-C, want 3", n)
-	}
-	w.slurm.Run("scancel", "--me")
-	eventually(t, "the jobs are gone", func() bool { return active() == 0 })
-	cmd, stderr = w.begin("--set", "one.delay=0.5")
-	kill(t, cmd.Process.Pid, syscall.SIGINT)
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 {
-		t.Fatalf("%v\n%s", err, stderr.String())
-	}
-	eventually(t, "the jobs are gone", func() bool { return active() == 0 })
-	cmd, stderr = w.begin("--set", "one.delay=0.01")
-	w.finish(cmd, stderr)
-	if log := read(t, w.log("one")); !strings.Contains(log, "resuming") {
-		t.Errorf("the step started over:\n%s", log)
-	}
-}
-
-// log returns the path of the log of a step in the latest run.
-func (w *cluster) log(step string) string {
-	w.t.Helper()
-	logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*", step+".log"))
-	if err != nil || len(logs) == 0 {
-		w.t.Fatalf("logs of %s: %v, %v", step, logs, err)
-	}
-	return logs[len(logs)-1]
-}
-
-// testSlurmController restarts the controller while a run waits, and while it submits.
-func testSlurmController(t *testing.T, w *cluster) {
-	cmd, stderr := w.begin("--set", "one.delay=0.3")
-	w.slurm.StopController()
-	eventually(t, "the run notices", func() bool { return w.calls("squeue") > 2 })
-	w.slurm.StartController()
-	w.finish(cmd, stderr)
-
-	w.slurm.StopController()
-	cmd, stderr = w.command(onSlurmArgs("--set", "one.salt=2")...), new(bytes.Buffer)
-	cmd.Stderr = stderr
-	before := w.calls("squeue")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the run notices", func() bool { return w.calls("squeue") > before+1 })
-	w.slurm.StartController()
-	if err := cmd.Wait(); err != nil || strings.Count(stderr.String(), "waiting for Slurm's controller") != 1 {
-		t.Errorf("%v\n%s", err, stderr.String())
-	}
-}
-
-// testSlurmDeadNode kills a node and everything on it while a step runs. The job starts again on the other node, waits
-// for the lease of the dead runner to expire, and resumes.
-func testSlurmDeadNode(t *testing.T, w *cluster) {
-	cmd, stderr := w.begin("--set", "one.delay=0.5")
-	time.Sleep(2 * time.Second) // the stage saves its state twice a second
-	node := strings.TrimSpace(w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%N"))
-	w.slurm.KillNode(node)
-	w.finish(cmd, stderr)
-	w.slurm.StartNode(node)
-	where := w.job("one")
-	if strings.Contains(where, "on "+node) || !strings.Contains(read(t, w.log("one")), "resuming") {
-		t.Errorf("the node %s died; %s\n%s", node, where, read(t, w.log("one")))
-	}
-	eventually(t, "the node is back", func() bool {
-		return strings.Contains(w.slurm.Run("sinfo", "--noheader", "--format=%T %D"), "idle 2")
-	})
-}
-
-// testSlurmTimeLimit gives jobs less time than the first step needs. The step saves its state before the limit, and its
-// job starts again.
-func testSlurmTimeLimit(t *testing.T, w *cluster) {
-	w.write("site", "#!/bin/sh\n#SBATCH --time=2\n")
-	cmd, stderr := w.begin("--slurm", "site", "--set", "one.delay=2")
-	w.finish(cmd, stderr)
-	if where := w.job("one"); !strings.Contains(where, "restarts: ") {
-		t.Errorf("the job was not restarted: %s", where)
-	}
-	if log := read(t, w.log("one")); !strings.Contains(log, "resuming") {
-		t.Errorf("the step started over:\n%s", log)
-	}
-}
-
-// testSlurmResources checks the resources that a job requests, and that the step's own timeout ends the step.
-func testSlurmResources(t *testing.T, w *cluster) {
-	w.write("r.yaml", "name: r\nsteps:\n  s: {stage: toy, timeout: 3s, resources: {cores: 2, memory: 100MiB}, "+
-		"params: {steps: 100, delay: 0.2}}\n")
-	cmd := w.command("run", "r.yaml", "--executor", "slurm")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.stageRuns()
-	if got := w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%C %m %l"); got != "2 100M 6:00\n" {
-		t.Errorf("cores, memory and time limit: %s", got)
-	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != int(failure.Timeout) {
-		t.Errorf("%v\n%s", err, stderr.String())
-	}
 }

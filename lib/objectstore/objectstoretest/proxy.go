@@ -115,6 +115,9 @@ func (b broken) Read([]byte) (int, error) {
 	return 0, errLost
 }
 
+// Soaking reports whether `make soak` runs the tests. Tests that take minutes run only then.
+func Soaking() bool { return os.Getenv("VAPO_SOAK") != "" }
+
 // Soak multiplies the number of rounds of a test that may find more errors the longer it runs. The factor is VAPO_SOAK,
 // which `make soak` sets, or 1.
 func Soak(t testing.TB, rounds int) int {

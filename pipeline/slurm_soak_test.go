@@ -1,0 +1,301 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/lib/objectstore/objectstoretest"
+)
+
+// TestSlurmSoak runs the cases that take too long for every day: dead nodes, preemption, time limits, a controller that
+// is gone, and measurements.
+func TestSlurmSoak(t *testing.T) {
+	if !objectstoretest.Soaking() {
+		return
+	}
+	onCluster(t, 5*time.Second, map[string]func(*testing.T, *cluster){
+		"Credentials": testSlurmCredentials, "TwoAtOnce": testSlurmTwoAtOnce, "Sweep": testSlurmSweep,
+		"Detach": testSlurmDetach, "Signals": testSlurmSignals, "Controller": testSlurmController,
+		"DeadNode": testSlurmDeadNode, "Preempted": testSlurmPreempted, "TimeLimit": testSlurmTimeLimit,
+		"Resources": testSlurmResources, "Overhead": testSlurmOverhead, "Calls": testSlurmCalls,
+	})
+}
+
+// testSlurmCredentials checks that only the user can read the credentials of jobs, and only while there are jobs.
+func testSlurmCredentials(t *testing.T, w *cluster) {
+	cmd, stderr := w.begin("--set", "one.delay=0.05")
+	secrets, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env"))
+	if err != nil || len(secrets) != 1 {
+		t.Fatalf("files with credentials: %v, %v", secrets, err)
+	}
+	if info, err := os.Stat(secrets[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	script := w.slurm.Run("scontrol", "show", "jobs", "--details") + w.slurm.Run("scontrol", "write", "batch_script",
+		strings.TrimSpace(strings.SplitN(w.slurm.Run("squeue", "--noheader", "--format=%i"), "\n", 2)[0]), "-")
+	for _, v := range w.env {
+		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") && len(value) > 12 &&
+			strings.Contains(script, value) {
+			t.Errorf("the job shows %s", name)
+		}
+	}
+	w.finish(cmd, stderr, undisturbed(t))
+	if _, err := os.Stat(secrets[0]); !os.IsNotExist(err) {
+		t.Errorf("the credentials are still there: %v", err)
+	}
+}
+
+// testSlurmTwoAtOnce checks that equal runs share their jobs: two runs in one directory, and one in another.
+func testSlurmTwoAtOnce(t *testing.T, w *cluster) {
+	first, stderr := w.begin("--set", "one.delay=0.1")
+	elsewhere := *w
+	place := *w.workplace
+	place.dir = t.TempDir()
+	elsewhere.workplace = &place
+	elsewhere.write("slow.yaml", slow)
+	second := w.must(onSlurmArgs("--set", "one.delay=0.1")...)
+	elsewhere.must(onSlurmArgs("--set", "one.delay=0.1")...)
+	w.finish(first, stderr, undisturbed(t))
+	if n := w.calls("sbatch"); n != 3 {
+		t.Errorf("%d jobs, want 3\n%s", n, second)
+	}
+}
+
+// testSlurmSweep checks instances, and conditions that jobs have to decide.
+func testSlurmSweep(t *testing.T, w *cluster) {
+	w.write("sweep.yaml", `name: sweep
+steps:
+  one: {stage: toy, foreach: {steps: [2, 4]}}
+  few: {stage: toy, when: one.*.value < 3}
+  all: {stage: toy, when: one.*.value < 9}
+  end: {stage: toy, inputs: {data: few.out}}
+`)
+	w.must("run", "sweep.yaml", "--executor", "slurm")
+	got := w.states()
+	if got["few"] != "skipped" || got["end"] != "skipped" || got["all"] != "done" || len(got) != 5 {
+		t.Errorf("states: %v", got)
+	}
+}
+
+// testSlurmDetach leaves jobs and comes back. The recipe changes in between, which must not matter to the jobs.
+func testSlurmDetach(t *testing.T, w *cluster) {
+	w.must(onSlurmArgs("--detach", "--set", "one.delay=0.2")...)
+	if out := w.must("ls", "runs"); !strings.Contains(out, "submitted") {
+		t.Errorf("runs:\n%s", out)
+	}
+	out := w.must("plan", "slow.yaml", "--executor", "slurm", "--set", "one.delay=0.2")
+	if !strings.Contains(out, "in the queue") {
+		t.Errorf("plan:\n%s", out)
+	}
+	w.write("slow.yaml", "not a recipe")
+	w.stageRuns()
+	w.write("slow.yaml", slow)
+	cmd, stderr := w.begin("--set", "one.delay=0.2")
+	w.finish(cmd, stderr, undisturbed(t))
+	if n := w.calls("sbatch"); n != 3 {
+		t.Errorf("%d jobs, want 3", n)
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env")); len(left) > 0 {
+		t.Errorf("the credentials are still there: %v", left)
+	}
+}
+
+// testSlurmSignals checks that SIGTERM leaves the jobs, and that Ctrl-C cancels them.
+func testSlurmSignals(t *testing.T, w *cluster) {
+	active := func() int { return strings.Count(w.slurm.Run("squeue", "--noheader", "--format=%j"), "vapo-") }
+	cmd, stderr := w.begin("--set", "one.delay=0.5")
+	kill(t, cmd.Process.Pid, syscall.SIGTERM)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 || !strings.Contains(stderr.String(), "the jobs continue") {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if n := active(); n != 3 {
+		t.Errorf("%d jobs after SIGTERM, want 3", n)
+	}
+	cmd, stderr = w.begin("--set", "one.delay=0.5") // found these jobs, so Ctrl-C leaves them
+	eventually(t, "the run waits for the jobs", func() bool { return w.states()["one"] == "running" })
+	kill(t, cmd.Process.Pid, syscall.SIGINT)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if n := active(); n != 3 {
+		t.Errorf("%d jobs of another run after Ctrl-C, want 3", n)
+	}
+	w.slurm.Run("scancel", "--me")
+	eventually(t, "the jobs are gone", func() bool { return active() == 0 })
+	cmd, stderr = w.begin("--set", "one.delay=0.5")
+	kill(t, cmd.Process.Pid, syscall.SIGINT)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 143 {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	eventually(t, "the jobs are gone", func() bool { return active() == 0 })
+	cmd, stderr = w.begin("--set", "one.delay=0.01")
+	w.finish(cmd, stderr, undisturbed(t))
+	if log := read(t, w.latest("one.log")); !strings.Contains(log, "resuming") {
+		t.Errorf("the step started over:\n%s", log)
+	}
+}
+
+// testSlurmController restarts the controller while a run waits, and while it submits.
+func testSlurmController(t *testing.T, w *cluster) {
+	cmd, stderr := w.begin("--set", "one.delay=0.3")
+	w.slurm.StopController()
+	eventually(t, "the run notices", func() bool { return w.calls("squeue") > 2 })
+	w.slurm.StartController()
+	w.finish(cmd, stderr, undisturbed(t))
+
+	w.slurm.StopController()
+	cmd, stderr = w.command(onSlurmArgs("--set", "one.salt=2")...), new(bytes.Buffer)
+	cmd.Stderr = stderr
+	before := w.calls("squeue")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the run notices", func() bool { return w.calls("squeue") > before+1 })
+	w.slurm.StartController()
+	if err := cmd.Wait(); err != nil || strings.Count(stderr.String(), "waiting for Slurm's controller") != 1 {
+		t.Errorf("%v\n%s", err, stderr.String())
+	}
+}
+
+// testSlurmDeadNode kills a node and everything on it in the middle of a training. The job starts again on the other
+// node, waits for the lease of the dead runner to expire, and resumes.
+func testSlurmDeadNode(t *testing.T, w *cluster) {
+	long := []string{"matching", "--set", "matching.steps=20000"}
+	want := smallLocally(t, long...)
+	cmd, stderr := w.command(runSmall(t, append(long, "--executor", "slurm")...)...), new(bytes.Buffer)
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the training has saved its state", func() bool {
+		logs, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/matching.log"))
+		return len(logs) > 0 && strings.Count(read(t, logs[0]), contract.ProgressMessage) > 2
+	})
+	node := strings.TrimSpace(w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%N"))
+	w.slurm.KillNode(node)
+	w.finish(cmd, stderr, want)
+	w.slurm.StartNode(node)
+	place := w.place("matching")
+	if place.Host == node || place.Restarts == 0 || !strings.Contains(read(t, w.latest("matching.log")), "resuming") {
+		t.Errorf("the node %s died, and the step ran in %+v\n%s", node, place, read(t, w.latest("matching.log")))
+	}
+	eventually(t, "the node is back", func() bool {
+		return strings.Contains(w.slurm.Run("sinfo", "--noheader", "--format=%T %D"), "idle 2")
+	})
+}
+
+// testSlurmPreempted lets an urgent job take both nodes. The job that runs saves its state, and resumes afterwards.
+func testSlurmPreempted(t *testing.T, w *cluster) {
+	cmd, stderr := w.begin("--set", "one.delay=0.5")
+	w.slurm.Run("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+	w.finish(cmd, stderr, undisturbed(t))
+	if !strings.Contains(stderr.String(), "stopped; its state is saved") {
+		t.Errorf("the run does not say that its job was stopped:\n%s", stderr.String())
+	}
+	log := read(t, w.latest("one.log"))
+	if place := w.place("one"); place.Restarts == 0 || !strings.Contains(log, "resuming") {
+		t.Errorf("the step ran in %+v\n%s", place, log)
+	}
+}
+
+// testSlurmTimeLimit gives jobs less time than the first step needs. The step saves its state before the limit, and its
+// job starts again.
+func testSlurmTimeLimit(t *testing.T, w *cluster) {
+	w.write("site", "#!/bin/sh\n#SBATCH --time=2\n")
+	cmd, stderr := w.begin("--slurm", "site", "--set", "one.delay=2")
+	w.finish(cmd, stderr, undisturbed(t))
+	if place := w.place("one"); place.Restarts == 0 {
+		t.Errorf("the job was not restarted: %+v", place)
+	}
+	if log := read(t, w.latest("one.log")); !strings.Contains(log, "resuming") {
+		t.Errorf("the step started over:\n%s", log)
+	}
+}
+
+// testSlurmResources checks the resources that a job requests, and that the step's own timeout ends the step.
+func testSlurmResources(t *testing.T, w *cluster) {
+	w.write("r.yaml", "name: r\nsteps:\n  s: {stage: toy, timeout: 3s, resources: {cores: 2, memory: 100MiB}, "+
+		"params: {steps: 100, delay: 0.2}}\n")
+	cmd := w.command("run", "r.yaml", "--executor", "slurm")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.stageRuns()
+	if got := w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%C %m %l"); got != "2 100M 6:00\n" {
+		t.Errorf("cores, memory and time limit: %s", got)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != int(failure.Timeout) {
+		t.Errorf("%v\n%s", err, stderr.String())
+	}
+}
+
+// testSlurmOverhead measures how much longer a chain of commands takes than a chain of empty jobs.
+func testSlurmOverhead(t *testing.T, w *cluster) {
+	const steps = 20
+	began := time.Now()
+	last := ""
+	for range steps {
+		args := []string{"sbatch", "--parsable", "--output=/dev/null", "--wrap=true"}
+		if last != "" {
+			args = append(args, "--dependency=afterok:"+last)
+		}
+		last = strings.TrimSpace(w.slurm.Run(args...))
+	}
+	for w.slurm.Run("squeue", "--noheader", "--format=%i") != "" {
+		time.Sleep(100 * time.Millisecond)
+	}
+	own := time.Since(began).Seconds()
+
+	recipe := "name: chain\nsteps:\n  s0: {stage: command, run: [sh, -c, 'echo 0 >out'], outputs: {out: out}}\n"
+	for i := 1; i < steps; i++ {
+		recipe += fmt.Sprintf("  s%d: {stage: command, run: [sh, -c, 'echo %d | cat in - >out'], inputs: {in: s%d.out}, "+
+			"outputs: {out: out}}\n", i, i, i-1)
+	}
+	w.write("chain.yaml", recipe)
+	began = time.Now()
+	if out, err := w.command("run", "chain.yaml", "--executor", "slurm").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	whole := time.Since(began).Seconds()
+	t.Logf("a chain of %d empty jobs takes %.1f s and a chain of %d commands %.1f s: %.2f s more for each step",
+		steps, own, steps, whole, (whole-own)/steps)
+}
+
+// testSlurmCalls checks the bound on the calls of the controller that README.md states: one for each job, and polls
+// that become rarer.
+func testSlurmCalls(t *testing.T, w *cluster) {
+	const steps = 50
+	var salts []string
+	for i := range steps {
+		salts = append(salts, fmt.Sprint(i))
+	}
+	w.write("many.yaml", "name: many\nsteps:\n  s: {stage: toy, foreach: {salt: ["+strings.Join(salts, ", ")+"]}}\n")
+	began := time.Now()
+	if out, err := w.command("run", "many.yaml", "--executor", "slurm").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	seconds := time.Since(began).Seconds()
+	most := 2 // before submitting, and to delete the credentials
+	for at, pause := 2.0, 2.0; at < seconds; at += pause {
+		most++
+		pause = min(1.5*pause, 10) // a minute, but 10 seconds while a job may have been lost
+	}
+	asked := w.calls("squeue")
+	t.Logf("%d steps in %.0f s: %d calls of sbatch, %d of squeue", steps, seconds, w.calls("sbatch"), asked)
+	if asked > most || w.calls("sbatch") != steps || w.calls("scontrol")+w.calls("scancel") > 0 {
+		t.Errorf("calls: sbatch %d, squeue %d (at most %d), scontrol %d, scancel %d", w.calls("sbatch"), asked, most,
+			w.calls("scontrol"), w.calls("scancel"))
+	}
+}
