@@ -64,7 +64,7 @@ func blobKey(d artifact.Digest) string {
 
 func record(t testing.TB, stage string, outputs map[string]artifact.Digest) artifact.Record {
 	t.Helper()
-	a := cachekey.Action{Contract: 1, Stage: stage, Version: 1, Params: map[string]any{"n": 1}}
+	a := cachekey.Action{Contract: 1, Stage: stage, Version: 1, Params: map[string]any{"n": 1, "text": "a<b"}}
 	key, err := a.Key()
 	if err != nil {
 		t.Fatal(err)

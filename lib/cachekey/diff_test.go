@@ -60,6 +60,28 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestParseEmbedded checks that a preimage can be part of another JSON document, whatever characters its texts have.
+func TestParseEmbedded(t *testing.T) {
+	a := train()
+	a.Params["text"] = "a<b && c>d \u2028 \\u003c"
+	a.Params["list"] = json.RawMessage(`["a<b", {"&": ">"}]`)
+	pre, err := a.Preimage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := json.Marshal(map[string]any{"action": json.RawMessage(pre)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back struct{ Action json.RawMessage }
+	if err := json.Unmarshal(document, &back); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := Parse(back.Action); err != nil || key(t, a) != key(t, b) {
+		t.Errorf("%v\n%s\n%s", err, pre, back.Action)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	pre, err := train().Preimage()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // Parse reads a preimage back into an action with the same key. It accepts only what [Action.Preimage] writes, apart
-// from white space. Unknown fields are refused, because they might affect the outputs.
+// from white space and escapes for HTML. Unknown fields are refused, because they might affect the outputs.
 func Parse(preimage []byte) (Action, error) {
 	if _, err := decodeJSON(preimage); err != nil {
 		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
@@ -77,11 +77,17 @@ func parseTyped(typ string, text json.RawMessage) (any, error) {
 	return nil, fmt.Errorf("unknown type %q", typ)
 }
 
-// equalJSON compares two JSON texts but ignores white space, which a store or an editor may have changed.
+// equalJSON compares two JSON texts but ignores white space, which a store or an editor may have changed. It also
+// ignores whether characters such as < are escaped, because encoding/json escapes them in a preimage that is part of
+// another document.
 func equalJSON(a, b []byte) bool {
-	var ca, cb bytes.Buffer
-	if json.Compact(&ca, a) != nil || json.Compact(&cb, b) != nil {
-		return false
+	var texts [2]bytes.Buffer
+	for i, text := range [][]byte{a, b} {
+		var compact bytes.Buffer
+		if json.Compact(&compact, text) != nil {
+			return false
+		}
+		json.HTMLEscape(&texts[i], compact.Bytes())
 	}
-	return bytes.Equal(ca.Bytes(), cb.Bytes())
+	return bytes.Equal(texts[0].Bytes(), texts[1].Bytes())
 }
