@@ -27,7 +27,7 @@ type Scheduler interface {
 	// States returns the states of all jobs that the batch system knows, by ID.
 	States(ctx context.Context) (map[string]JobState, error)
 	Cancel(ctx context.Context, jobs []*Job) error
-	// Close deletes the credentials in the directories of jobs, unless a job may still need them.
+	// Close deletes the credentials in the directories of jobs, as soon as no job needs them any more. It does not wait.
 	Close(ctx context.Context, dirs []string) error
 }
 

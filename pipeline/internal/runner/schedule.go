@@ -74,7 +74,7 @@ func (a *attempt) schedule(ctx context.Context) error {
 	}
 	_ = a.save(ctx) // a failure is only a warning
 	if ctx.Err() == nil && a.opt.Detach {
-		a.leave(jobs)
+		a.leave(ctx, jobs)
 		return nil
 	}
 	if ctx.Err() == nil {
@@ -94,13 +94,13 @@ func (a *attempt) schedule(ctx context.Context) error {
 		}
 		a.close(ctx, planned)
 	case <-time.After(100 * time.Millisecond): // another signal, or the terminal is gone
-		a.leave(jobs)
+		a.leave(ctx, jobs)
 	}
 	return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
 }
 
 // leave ends the run but not its jobs.
-func (a *attempt) leave(jobs []*followed) {
+func (a *attempt) leave(ctx context.Context, jobs []*followed) {
 	a.detached = true
 	var left []*Job
 	for _, f := range jobs {
@@ -110,6 +110,7 @@ func (a *attempt) leave(jobs []*followed) {
 	}
 	if len(left) > 0 {
 		a.Display.Left(left)
+		a.close(ctx, left)
 	}
 }
 
@@ -207,7 +208,7 @@ func (a *attempt) set(s *Step, state, reason string) {
 	s.State, s.Reason = state, reason
 }
 
-// close deletes the credentials that the jobs no longer need.
+// close deletes the credentials of the jobs, now or after the last of them.
 func (a *attempt) close(ctx context.Context, jobs []*Job) {
 	var dirs []string
 	for _, j := range jobs {

@@ -187,23 +187,6 @@ func (s *Slurm) Cancel(ctx context.Context, jobs []*runner.Job) error {
 	return err
 }
 
-// Close implements runner.Scheduler. It deletes the credentials of the runs whose jobs have all started or ended, with
-// one call of the controller.
-func (s *Slurm) Close(ctx context.Context, dirs []string) error {
-	queue, err := s.queue(ctx, true)
-	if err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		if !slices.ContainsFunc(queue, func(e entry) bool { return e.comment == dir && e.usable() }) {
-			if err := os.Remove(filepath.Join(dir, runner.StoreEnvFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Find looks for the jobs in the queue, with one call of the controller, and returns the states of those that it finds.
 func (s *Slurm) Find(ctx context.Context, jobs []*runner.Job) (map[*runner.Job]runner.JobState, error) {
 	queue, err := s.queue(ctx, false)

@@ -92,6 +92,22 @@ func checkCommand(t *testing.T, name string, options []string, script string, er
 	}
 }
 
+// TestCleanup checks the job that deletes the credentials.
+func TestCleanup(t *testing.T) {
+	site, err := parseSite("#SBATCH --partition=gpu\nexit 3\n#SBATCH --qos=low")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options, script := (&Slurm{Site: site}).cleanup("/it's/1", []string{"7", "12"})
+	if got := strings.Join(options, " "); !strings.Contains(got, "--comment=/it's/1 --dependency=afterany:7:12 ") {
+		t.Errorf("options: %s", got)
+	}
+	want := "#!/bin/bash\n#SBATCH --partition=gpu\n#SBATCH --qos=low\nrm -f '/it'\\''s/1/store.env'\n"
+	if diff := cmp.Diff(want, script); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTime checks that the limit of a job is longer than the timeout of its step, unless the site's limit is shorter.
 func TestTime(t *testing.T) {
 	for _, c := range []struct {

@@ -1,0 +1,65 @@
+package slurm
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"vapo/pipeline/internal/runner"
+)
+
+// cleanupName is the name of the jobs that delete credentials.
+const cleanupName = "vapo-cleanup"
+
+// Close implements runner.Scheduler. It calls the controller once, and once more for each directory whose jobs have not
+// all ended: a job that starts after them deletes the credentials.
+func (s *Slurm) Close(ctx context.Context, dirs []string) error {
+	queue, err := s.queue(ctx, true)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		var after []string
+		cleaned := false
+		for _, e := range queue {
+			switch {
+			case e.comment != dir || !e.usable():
+			case e.name == cleanupName:
+				cleaned = true
+			default:
+				id, _, _ := strings.Cut(e.id, "_") // the whole array of a task
+				after = append(after, id)
+			}
+		}
+		switch {
+		case len(after) == 0:
+			if err := os.Remove(filepath.Join(dir, runner.StoreEnvFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		case !cleaned:
+			options, script := s.cleanup(dir, slices.Compact(slices.Sorted(slices.Values(after))))
+			if _, err := s.call(ctx, script, "sbatch", options...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cleanup returns the options of sbatch and the script of a job that deletes the credentials in a directory after the
+// given jobs. It uses only the site's #SBATCH lines, since the site's commands may take long or fail.
+func (s *Slurm) cleanup(dir string, after []string) (options []string, script string) {
+	script = "#!/bin/bash\n"
+	for line := range strings.Lines(s.Site.text + "\n") {
+		if strings.HasPrefix(line, "#SBATCH") {
+			script += line
+		}
+	}
+	return []string{
+		"--parsable", "--job-name=" + cleanupName, "--comment=" + dir, "--dependency=afterany:" + strings.Join(after, ":"),
+		"--output=" + pattern(filepath.Join(dir, "cleanup.out")), "--time=1",
+	}, script + "rm -f " + quote(filepath.Join(dir, runner.StoreEnvFile)) + "\n"
+}
