@@ -28,8 +28,9 @@ import (
 func TestSlurm(t *testing.T) {
 	t.Parallel()
 	onCluster(t, time.Minute, map[string]func(*testing.T, *cluster){
-		"Stages": testSlurmStages, "Failure": testSlurmFailure, "Retries": testSlurmRetries,
-		"Shards": testSlurmShards,
+		"Stages": testSlurmStages, "Retries": testSlurmRetries, "Failure": testSlurmFailure,
+		"Credentials": testSlurmCredentials, "TwoAtOnce": testSlurmTwoAtOnce, "Detach": testSlurmDetach,
+		"Sweep": testSlurmSweep, "Resources": testSlurmResources, "Shards": testSlurmShards,
 	})
 }
 
@@ -254,23 +255,4 @@ func testSlurmRetries(t *testing.T, w *cluster) {
 	if got := w.digests(); !maps.Equal(got, want) {
 		t.Errorf("digests differ:\n%v\n%v", got, want)
 	}
-}
-
-// testSlurmFailure checks what a run says about a step that fails, and about those that need it.
-func testSlurmFailure(t *testing.T, w *cluster) {
-	w.write("bad.yaml", slow+"  free: {stage: toy}\n")
-	w.fails(failure.Numeric, []string{"| warn: it does not look good", "loss is NaN at step 3", "hint: lower the rate",
-		"needs two", "exit code 6 (numeric)"}, "run", "bad.yaml", "--executor", "slurm", "--set", "two.fail=numeric")
-	w.wantStates("failure", map[string]string{"one": "done", "two": "failed", "three": "skipped", "free": "done"})
-	w.must("run", "bad.yaml", "--executor", "slurm", "--set", "two.delay=0")
-	w.wantStates("repaired", map[string]string{"one": "cached", "two": "done", "three": "done", "free": "cached"})
-
-	// The job ends before it starts its step.
-	w.write("site", "#SBATCH --partition=main\nexit 3\n")
-	w.write("other.yaml", "name: other\nsteps:\n  s: {stage: toy, params: {steps: 99}}\n")
-	w.fails(failure.Bug, []string{"ended as failed and recorded no result", "s.out"}, "run", "other.yaml", "--executor",
-		"slurm", "--slurm", "site")
-	w.write("site", "#SBATCH --partition=nowhere\n")
-	w.fails(failure.Usage, []string{"invalid partition", "the file given with --slurm"}, "run", "other.yaml",
-		"--executor", "slurm", "--slurm", "site")
 }
