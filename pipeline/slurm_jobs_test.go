@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -136,12 +135,7 @@ steps:
 func testSlurmResources(t *testing.T, w *cluster) {
 	w.write("r.yaml", "name: r\nsteps:\n  s: {stage: toy, timeout: 3s, resources: {cores: 2, memory: 100MiB}, "+
 		"params: {steps: 100, delay: 0.2}}\n")
-	cmd := w.command("run", "r.yaml", "--executor", "slurm")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, stderr := w.start("run", "r.yaml", "--executor", "slurm")
 	w.stageRuns()
 	if got := w.slurm.Run("squeue", "--noheader", "--states=RUNNING", "--format=%C %m %l"); got != "2 100M 6:00\n" {
 		t.Errorf("cores, memory and time limit: %s", got)

@@ -16,7 +16,7 @@ import (
 func testSlurmShards(t *testing.T, w *cluster) {
 	recipe := strings.Replace(fmt.Sprintf(sharded, "steps: 3, delay: 3"), "shards: 3", "shards: 16", 1)
 	w.write("slow.yaml", recipe)
-	cmd, stderr := w.begin("--keep-going")
+	cmd, stderr := w.start(onSlurmArgs("--keep-going")...)
 	pid := 0
 	eventually(t, "a shard runs", func() bool {
 		for _, p := range w.processes("toy") {

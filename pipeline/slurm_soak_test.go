@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -25,7 +24,7 @@ func TestSlurmSoak(t *testing.T) {
 	onCluster(t, 5*time.Second, map[string]func(*testing.T, *cluster){
 		"DeadNode": testSlurmDeadNode, "Preempted": testSlurmPreempted, "TimeLimit": testSlurmTimeLimit,
 		"Signals": testSlurmSignals, "Controller": testSlurmController, "Overhead": testSlurmOverhead,
-		"Calls": testSlurmCalls,
+		"Calls": testSlurmCalls, "Shards": testSlurmShards,
 	})
 }
 
@@ -75,12 +74,8 @@ func testSlurmController(t *testing.T, w *cluster) {
 	w.finish(cmd, stderr, undisturbed(t))
 
 	w.slurm.StopController()
-	cmd, stderr = w.command(onSlurmArgs("--set", "one.salt=2")...), new(bytes.Buffer)
-	cmd.Stderr = stderr
 	before := w.calls("squeue")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, stderr = w.start(onSlurmArgs("--set", "one.salt=2")...)
 	eventually(t, "the run notices", func() bool { return w.calls("squeue") > before+1 })
 	w.slurm.StartController()
 	if err := cmd.Wait(); err != nil || strings.Count(stderr.String(), "waiting for Slurm's controller") != 1 {
@@ -93,11 +88,7 @@ func testSlurmController(t *testing.T, w *cluster) {
 func testSlurmDeadNode(t *testing.T, w *cluster) {
 	long := []string{"matching", "--set", "matching.steps=20000"}
 	want := smallLocally(t, long...)
-	cmd, stderr := w.command(runSmall(t, append(long, "--executor", "slurm")...)...), new(bytes.Buffer)
-	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, stderr := w.start(runSmall(t, append(long, "--executor", "slurm")...)...)
 	eventually(t, "the training has saved its state", func() bool {
 		logs, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/matching.log"))
 		return len(logs) > 0 && strings.Count(read(t, logs[0]), contract.ProgressMessage) > 2

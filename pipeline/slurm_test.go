@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"vapo/lib/failure"
 	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/objectstoretest"
 	"vapo/pipeline/internal/runner"
@@ -30,7 +29,7 @@ func TestSlurm(t *testing.T) {
 	onCluster(t, time.Minute, map[string]func(*testing.T, *cluster){
 		"Stages": testSlurmStages, "Retries": testSlurmRetries, "Failure": testSlurmFailure,
 		"Credentials": testSlurmCredentials, "TwoAtOnce": testSlurmTwoAtOnce, "Detach": testSlurmDetach,
-		"Sweep": testSlurmSweep, "Resources": testSlurmResources, "Shards": testSlurmShards,
+		"Sweep": testSlurmSweep, "Resources": testSlurmResources,
 	})
 }
 
@@ -88,14 +87,21 @@ func onSlurmArgs(more ...string) []string {
 	return append([]string{"run", "slow.yaml", "--executor", "slurm"}, more...)
 }
 
-// begin starts a run on the cluster and waits until its first step runs.
-func (w *cluster) begin(more ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+// start starts a command.
+func (w *cluster) start(args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	w.t.Helper()
-	cmd, stderr = w.command(onSlurmArgs(more...)...), new(bytes.Buffer)
+	cmd, stderr = w.command(args...), new(bytes.Buffer)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	return cmd, stderr
+}
+
+// begin starts a run on the cluster and waits until its first step runs. That step must be slow.
+func (w *cluster) begin(more ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+	w.t.Helper()
+	cmd, stderr = w.start(onSlurmArgs(more...)...)
 	w.stageRuns()
 	return cmd, stderr
 }
