@@ -66,7 +66,8 @@ type drawer struct {
 	began                 time.Time
 }
 
-// draw draws the samples of an interval into x, in the network's units, unless they are a part that can be loaded.
+// draw writes the samples of an interval to x, in the network's units. It loads them if they are a saved part, and draws
+// them otherwise.
 func (d *drawer) draw(ctx context.Context, r interval, x []float32) (sampling.Work, float64, error) {
 	var key string
 	if d.parts != nil {

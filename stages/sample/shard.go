@@ -20,8 +20,8 @@ import (
 func partsOf(p *params, block int) []interval {
 	size := block
 	if p.Solver == "rk45" {
-		// A finished sample makes room in the block for the next one. Towards the end of a part this room stays unused, so a
-		// part has several blocks.
+		// The next sample takes the place of a finished one in the block. Towards the end of a part there is no next sample
+		// and places stay empty, so a part has several blocks to waste less time.
 		size *= 4
 	}
 	var list []interval
@@ -84,8 +84,8 @@ func (d *drawer) encode(x []float32, w sampling.Work, seconds float64) ([]byte, 
 	return b.Bytes(), err
 }
 
-// decode decodes a part into x, in the network's units. ok is false if the value is not such a part; then x is
-// unchanged, and the part must be drawn again.
+// decode decodes a part into x, in the network's units. If value is not a part with as many
+// samples as x, decode leaves x unchanged and returns ok = false, and the samples must be drawn again.
 func (d *drawer) decode(value []byte, x []float32) (w sampling.Work, seconds float64, ok bool) {
 	t, err := tensorfile.Decode(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

@@ -26,7 +26,7 @@ type Options struct {
 
 // Source provides the training samples in the order in which they are used.
 type Source struct {
-	dataset.Set // if streamed, it has no samples, only the shape and other properties of the set
+	dataset.Set // if streamed, it has the shape and other properties of the set, but no samples
 	samples     dataloader.Samples
 	stream      *dataloader.Stream // nil if the samples are in memory
 	input       *stage.Reader      // the input that stream reads; nil if the samples are in memory
