@@ -19,7 +19,7 @@ type extractCmd struct {
 	Measures measures `embed:""`
 
 	Shard contract.Shard `help:"Share of the images to compute, for N workers." placeholder:"I/N" default:"1/1"`
-	Cache string         `help:"Directory of cached features; default: the store in VAPO_STORE." placeholder:"DIR" type:"path"`
+	Cache string         `help:"Directory of cached features; default: VAPO_STORE, if set." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }

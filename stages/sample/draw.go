@@ -66,8 +66,8 @@ type drawer struct {
 	began                 time.Time
 }
 
-// draw writes the samples of an interval to x, in the network's units. It loads them if they are a saved part, and draws
-// them otherwise.
+// draw writes the samples of an interval to x, in the network's units. It loads them if they are a saved part, and
+// draws them otherwise.
 func (d *drawer) draw(ctx context.Context, r interval, x []float32) (sampling.Work, float64, error) {
 	var key string
 	if d.parts != nil {
