@@ -88,7 +88,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	plan := runPlan{document: version1, Recipe: g.Recipe.Name}
 	var runs []*runner.Run
 	for _, d := range decisions {
-		if d.Node.Shard.N > 0 {
+		if d.Node.IsShard() {
 			continue // the line of the whole step gives their number
 		}
 		s := stepPlan{Step: d.Node.Name(), Stage: d.Node.Stage.Stage, State: "miss", Key: d.Key}

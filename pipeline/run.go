@@ -94,8 +94,8 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
 		}
 	}
-	if only, _ := g.Node(opt.Only); opt.Fresh || only != nil && only.Shard.N == 0 {
-		g = g.WithoutShards()
+	if opt.Fresh || opt.Only != "" { // a fresh run is in one piece, and other jobs compute the other shards
+		g = g.WithoutShards(opt.Only)
 	}
 	if c.check != nil {
 		if err := c.check(g); err != nil {

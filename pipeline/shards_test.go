@@ -118,12 +118,35 @@ steps:
 	}
 }
 
+// A condition that does not hold is the reason why the whole step is skipped; its shards are not mentioned.
+func TestShardsWhen(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("r.yaml", `name: r
+steps:
+  a: {stage: toy}
+  b: {stage: toy, foreach: {salt: [1, 2]}, when: a.value < 3, shards: 2}
+`)
+	res := w.run("run", "r.yaml")
+	if res.code != 0 || strings.Contains(res.stderr, "shard") || strings.Count(res.stderr, "a.value < 3 does not hold") != 2 {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+	for _, document := range []string{w.must("status", "--json"), w.must("plan", "r.yaml", "--json")} {
+		state, reason := w.item(document, "b[salt=2]")
+		if !strings.HasPrefix(state, "skip") || reason != "a.value < 3 does not hold: a.value is 3" {
+			t.Errorf("step b: %s, %s", state, reason)
+		}
+	}
+}
+
 func TestShardMistakes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
 	for _, c := range []struct{ step, want string }{
 		{"{stage: toy, shards: 1}", "shards must be a whole number from 2 to 1000, not 1"},
 		{"{stage: toy, shards: x}", "shards must be a whole number"},
+		{"{stage: toy, foreach: {salt: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}, shards: 1000}",
+			"the steps and their shards are more than 10000"},
 		{"{stage: command, run: [true], outputs: {o: o.txt}, shards: 2}", "cannot share its work among shards"},
 	} {
 		w.write("r.yaml", "name: r\nsteps:\n  a: "+c.step+"\n")

@@ -29,7 +29,7 @@ func (d *display) Ended(run *runner.Run) {
 	}
 	counts := map[string]int{}
 	for _, s := range run.Steps {
-		if s.Shard == "" || s.State == runner.Failed {
+		if s.Shard == "" || s.State == runner.Failed || s.State == runner.Terminated {
 			counts[s.State]++
 		}
 	}
@@ -45,10 +45,11 @@ func (d *display) Ended(run *runner.Run) {
 		return
 	}
 	for _, s := range run.Steps {
-		switch s.State {
-		case runner.Failed:
+		switch {
+		case s.Idle():
+		case s.State == runner.Failed:
 			d.printf("failed     %-*s  %s\n", d.name, s.Name, runner.ExitText(s.Stage, s.Exit))
-		case runner.Skipped:
+		case s.State == runner.Skipped:
 			d.printf("skipped    %-*s  %s\n", d.name, s.Name, s.Reason)
 		}
 	}

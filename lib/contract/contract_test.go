@@ -51,8 +51,8 @@ func TestDecodeDescription(t *testing.T) {
 	}
 }
 
-// TestAction: an action contains the keyed parameters and the engine's class, which has no path. The key of a series
-// depends on the same values except the length.
+// TestAction: an action contains the keyed parameters and the engine's class, which omits the path of a plugin. The key
+// of a series depends on the same values except the length.
 func TestAction(t *testing.T) {
 	inputs := map[string]string{"data": "sha256:00"}
 	resolved := map[string]any{"steps": int64(5), "horizon": int64(9), "every": int64(1),

@@ -173,7 +173,8 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 	return s
 }
 
-// meanStd returns the mean and the standard deviation. The divisor is n, as in the programs of the papers.
+// meanStd returns the mean and the standard deviation of values. The divisor is their number, not one less, as in the
+// published programs for KID and the Inception Score.
 func meanStd(values []float64) (mean, std float64) {
 	for _, v := range values {
 		mean += v

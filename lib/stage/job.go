@@ -23,7 +23,10 @@ import (
 )
 
 // jobPaths holds the flags that say where results and state are stored; each may be "".
-type jobPaths struct{ out, manifest, live, lease string }
+type jobPaths struct {
+	out, manifest, live, lease string
+	partsOnly                  bool // the job writes no outputs, so those of another run in the same place stay valid
+}
 
 // Job is one execution of a stage. Its methods may be called from several goroutines.
 type Job struct {
@@ -79,6 +82,9 @@ func newJob(
 	}
 	// A manifest means that the outputs are complete. The manifest of an earlier run must not claim that for this run.
 	for _, path := range j.manifestPaths() {
+		if paths.partsOnly {
+			break
+		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, failure.New(failure.Usage, "", "--manifest: %w", err)
 		}

@@ -134,7 +134,7 @@ func runStage[P any](
 	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, tunes bool, stdout io.Writer, scr *screen,
 ) error {
 	started := time.Now()
-	job, p, err := start(ctx, spec, cmd, given, tunes, scr)
+	job, p, err := start(ctx, spec, cmd, given, tunes, false, scr)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func runStage[P any](
 
 // start resolves the parameters of a run and prepares its job.
 func start[P any](
-	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, tunes bool, scr *screen,
+	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, tunes, partsOnly bool, scr *screen,
 ) (*Job, *P, error) {
 	params := newParams[P]()
 	params.holder.P, params.given = cmd.P, given
@@ -183,7 +183,7 @@ func start[P any](
 	if cmd.Sharded && spec.Shard == nil {
 		return nil, nil, failure.New(failure.Usage, "leave out --sharded", "stage %s has no command shard", spec.Name)
 	}
-	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live, cmd.Lease}
+	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live, cmd.Lease, partsOnly}
 	d := describe(spec)
 	if tunes {
 		d = tuneDescription(d)

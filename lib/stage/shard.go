@@ -11,7 +11,7 @@ import (
 type shardCmd[P any] struct {
 	Shard contract.Shard `arg:"" help:"Share to compute, such as 2/4."`
 	Input inputFlags     `help:"Input NAME: sha256:…, ref:name or a path. Give it once per input." placeholder:"NAME=REF"`
-	Out   string         `help:"Save the parts in DIR; needed without VAPO_STORE." placeholder:"DIR" type:"path"`
+	Out   string         `help:"Without VAPO_STORE: save the parts in DIR." placeholder:"DIR" type:"path"`
 	P     P              `embed:"" group:"Parameters:"`
 }
 
@@ -29,7 +29,7 @@ func (j *Job) Sharded() bool { return j.sharded }
 func runShard[P any](
 	ctx context.Context, spec *Stage[P], cmd *shardCmd[P], given map[string]bool, scr *screen,
 ) error {
-	job, p, err := start(ctx, spec, &runCmd[P]{Input: cmd.Input, Out: cmd.Out, P: cmd.P}, given, false, scr)
+	job, p, err := start(ctx, spec, &runCmd[P]{Input: cmd.Input, Out: cmd.Out, P: cmd.P}, given, false, true, scr)
 	if err != nil {
 		return err
 	}

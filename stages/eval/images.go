@@ -141,6 +141,13 @@ func runShard(ctx context.Context, job *stage.Job, p *params, shard contract.Sha
 	}
 	e := c.scorer.extractor
 	sets := c.scorer.sets(samples, reference, c.baselines)
+	paths, err := c.scorer.readPaths(ctx, job, p.PathPoints)
+	if err != nil {
+		return err
+	}
+	if paths != nil {
+		sets = append(sets, loadedSet("input paths", paths), loadedSet("input paths", blend(paths, p.PathPoints)))
+	}
 	total := 0
 	for _, s := range sets {
 		total += e.Share(s.images, shard.I-1, shard.N)

@@ -282,8 +282,9 @@ func TestFeaturesAreCached(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.want.Shard, c.want.Network = c.shard, want.Network
-			if len(got.Warnings) != 2 { // sample's overview and its manifest
-				t.Errorf("shard %s of %s: warnings %q", c.shard, c.set, got.Warnings)
+			if len(got.Warnings) != 2 {
+				t.Errorf("shard %s of %s: warnings %q, want one about grid.png and one about manifest.json", c.shard, c.set,
+					got.Warnings)
 			}
 			if got.Warnings = nil; !reflect.DeepEqual(got, c.want) {
 				t.Errorf("shard %s of %s: %+v, expected %+v", c.shard, c.set, got, c.want)

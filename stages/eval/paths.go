@@ -33,6 +33,20 @@ const pathsHint = "give the paths output of sample --interpolate, and the number
 // scorePaths measures the input "paths", whose rows are the images of one path after the other. It returns nil without
 // this input.
 func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*pathScore, error) {
+	images, err := c.readPaths(ctx, job, points)
+	if err != nil || images == nil {
+		return nil, err
+	}
+	s := &pathScore{Paths: images.N / points, Points: points}
+	if s.pathSteps, err = c.steps(ctx, images, points); err != nil {
+		return nil, err
+	}
+	s.Blended, err = c.steps(ctx, blend(images, points), points)
+	return s, err
+}
+
+// readPaths reads the input "paths". It returns nil without this input.
+func (c *scorer) readPaths(ctx context.Context, job *stage.Job, points int) (*dataset.Images, error) {
 	if !job.HasInput("paths") {
 		return nil, nil
 	}
@@ -48,12 +62,7 @@ func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*p
 		return nil, failure.New(failure.Input, pathsHint,
 			"input paths holds %d images, which is not a multiple of the %d images on each path", images.N, points)
 	}
-	s := &pathScore{Paths: images.N / points, Points: points}
-	if s.pathSteps, err = c.steps(ctx, images, points); err != nil {
-		return nil, err
-	}
-	s.Blended, err = c.steps(ctx, blend(images, points), points)
-	return s, err
+	return images, nil
 }
 
 // steps measures paths with the given number of images each.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"vapo/lib/dataset"
-	"vapo/lib/failure"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
 )
@@ -20,10 +19,6 @@ func drawAll(
 	ctx context.Context, job *stage.Job, m *model, s *sampling.Sampler, p *params,
 ) (set dataset.Set, work sampling.Work, seconds float64, err error) {
 	d := m.config.Dim()
-	if p.N > maxValues/d {
-		return nil, work, 0, failure.New(failure.Resources, "draw in several runs with --first",
-			"%d samples of %d values each do not fit in memory", p.N, d)
-	}
 	dr := &drawer{job: job, model: m, sampler: s, params: p, progress: job.Progress(int64(p.N), "samples"),
 		total: p.N, began: time.Now()}
 	ranges := []interval{{p.First, p.First + p.N}}

@@ -11,6 +11,7 @@ import (
 	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
 	"vapo/lib/preview"
 	"vapo/lib/sampling"
@@ -123,6 +124,10 @@ func openSampler(ctx context.Context, job *stage.Job, p *params) (*model, *sampl
 	label, err := m.label(p.Class)
 	if err != nil {
 		return nil, nil, err
+	}
+	if d := m.config.Dim(); p.N > maxValues/d { // before the shards of such a run begin
+		return nil, nil, failure.New(failure.Resources, "draw in several runs with --first",
+			"%d samples of %d values each do not fit in memory", p.N, d)
 	}
 	s, err := m.sampler(label, sampling.Settings{
 		Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd,

@@ -39,7 +39,7 @@ type Node struct {
 	Stage   *catalog.Entry
 	Params  map[string]any // every parameter, with its resolved value
 	Sources map[string]Source
-	Needs   []string // names of the steps whose outputs or scores this step uses, sorted
+	Needs   []string // names of the steps whose outputs or scores this step uses, and of its shards
 	// Mentions are the nodes whose values the condition of this step compares, by name.
 	Mentions map[string]*Node
 	// Shard is set if the node is one worker's share of a step; see withShards.
@@ -69,7 +69,7 @@ func (g *Graph) Node(name string) (*Node, bool) {
 // Instances returns the number of instances of a step of the recipe.
 func (g *Graph) Instances(step string) int {
 	return len(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *Node) bool {
-		return n.Step.Base != step || n.whole != nil
+		return n.Step.Base != step || n.IsShard()
 	}))
 }
 
@@ -130,7 +130,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 		return nil, err
 	}
 	for _, n := range ordered {
-		if n.whole != nil {
+		if n.IsShard() {
 			n.Params = n.whole.Params
 		}
 	}

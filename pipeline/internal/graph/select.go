@@ -47,7 +47,7 @@ func withMentions(nodes []*Node) []*Node {
 		for _, of := range n.Mentions {
 			out = append(out, of)
 		}
-		if n.whole != nil {
+		if n.IsShard() {
 			out = append(out, n.whole)
 		}
 	}

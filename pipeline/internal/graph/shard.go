@@ -36,6 +36,9 @@ func (n *Node) shards() ([]*Node, error) {
 	return list, nil
 }
 
+// maxNodes is the largest number of nodes of a graph with shards; more are usually a mistake.
+const maxNodes = 10000
+
 // withShards inserts the shards of each node before the node.
 func withShards(nodes []*Node) (all []*Node, err error) {
 	for _, n := range nodes {
@@ -43,30 +46,35 @@ func withShards(nodes []*Node) (all []*Node, err error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(append(all, shards...), n)
+		if all = append(append(all, shards...), n); len(all) > maxNodes {
+			return nil, recipe.Error(n.Step.Pos, "use fewer shards", "the steps and their shards are more than %d", maxNodes)
+		}
 	}
 	return all, nil
 }
 
+// IsShard reports whether n is one worker's share of a step.
+func (n *Node) IsShard() bool { return n.Shard.N > 0 }
+
 // Whole returns the node of the whole step if n is a shard, and n otherwise.
 func (n *Node) Whole() *Node {
-	if n.whole != nil {
+	if n.IsShard() {
 		return n.whole
 	}
 	return n
 }
 
-// WithoutShards returns the graph without the nodes of shards.
-func (g *Graph) WithoutShards() *Graph {
-	isShard := func(name string) bool {
-		n, ok := g.Node(name)
-		return ok && n.whole != nil
+// WithoutShards returns the graph without the nodes of shards, except the one with the given name.
+func (g *Graph) WithoutShards(except string) *Graph {
+	isShard := map[string]bool{}
+	for _, n := range g.Nodes {
+		isShard[n.Name()] = n.IsShard() && n.Name() != except
 	}
 	out := &Graph{Recipe: g.Recipe}
 	for _, n := range g.Nodes {
-		if n.whole == nil {
+		if !isShard[n.Name()] {
 			one := *n
-			one.Needs = slices.DeleteFunc(slices.Clone(n.Needs), isShard)
+			one.Needs = slices.DeleteFunc(slices.Clone(n.Needs), func(need string) bool { return isShard[need] })
 			out.Nodes = append(out.Nodes, &one)
 		}
 	}

@@ -34,6 +34,8 @@ type Decision struct {
 	Earlier       *artifact.Record // on a miss: longest shorter action with a complete result in the store
 	EarlierLength int64
 
+	done bool // the step needs no job, although Hit may be nil
+
 	env []string // variables for the stage, from the capacity that the step got
 }
 

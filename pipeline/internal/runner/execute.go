@@ -114,7 +114,7 @@ func (a *attempt) stage(d *Decision, s *Step, lease, scratch string) *execution 
 	manifestPath := filepath.Join(scratch, "manifest.json")
 	args := []string{"run", "--manifest", manifestPath, "--live", d.Key, "--lease", lease}
 	switch {
-	case d.Node.Shard.N > 0:
+	case d.Node.IsShard():
 		args = []string{"shard", d.Node.Shard.String()}
 	case d.Node.Step.Shards > 0 && !a.opt.Fresh:
 		args = append(args, "--sharded")
@@ -130,7 +130,7 @@ func (a *attempt) stage(d *Decision, s *Step, lease, scratch string) *execution 
 	cmd := exec.Command(d.Node.Stage.Path, append(args, contract.Flags(d.Node.Params)...)...)
 	cmd.Env = slices.Concat(a.Env, d.env, []string{"TMPDIR=" + scratch})
 	return &execution{cmd, child.Run, func(context.Context) (*executed, error) {
-		if d.Node.Shard.N > 0 {
+		if d.Node.IsShard() {
 			return &executed{}, nil
 		}
 		raw, err := os.ReadFile(manifestPath)

@@ -17,7 +17,7 @@ func Nearest(runs []*Run, recipeName, step string, a cachekey.Action) *Near {
 	bestScore := 0
 	for _, run := range runs {
 		for _, s := range run.Steps {
-			if s.Stage != a.Stage || len(s.Action) == 0 || s.State != Done && s.State != Cached {
+			if s.Shard != "" || s.Stage != a.Stage || len(s.Action) == 0 || s.State != Done && s.State != Cached {
 				continue
 			}
 			was, err := cachekey.Parse(s.Action)

@@ -35,7 +35,7 @@ func (a *attempt) look(ctx context.Context, f *followed) (*Failure, error) {
 	f.lines.flush()
 	f.over = true
 	var manifest []byte
-	if (rec.State == Done || rec.State == Cached) && f.Node.Shard.N == 0 {
+	if (rec.State == Done || rec.State == Cached) && !f.Node.IsShard() {
 		made, err := a.Store.Record(ctx, rec.Key)
 		if err != nil {
 			return nil, fmt.Errorf("the result of step %s, which job %s made: %w", rec.Name, f.ID, err)
@@ -120,9 +120,9 @@ func (a *attempt) lost(ctx context.Context, f *followed, rec *Step) (*Failure, e
 func (a *attempt) absorb(s, rec *Step, manifest []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	needs, declared, stage := s.Needs, s.Declared, s.Stage
+	own := *s
 	*s = *rec
-	s.Needs, s.Declared, s.Stage, s.Manifest = needs, declared, stage, manifest
+	s.Needs, s.Declared, s.Stage, s.Shard, s.Manifest = own.Needs, own.Declared, own.Stage, own.Shard, manifest
 	if manifest != nil {
 		a.made[s.Name] = s.Outputs
 	}

@@ -72,20 +72,16 @@ func jobsFor(store string, decisions []*Decision) ([]*Job, error) {
 	var jobs []*Job
 	plans := map[string]string{} // digests of what the jobs do, by step
 	for _, d := range decisions {
-		if d.Hit != nil || d.Skip != "" {
+		if d.Skip != "" {
 			continue
 		}
-		j := &Job{Node: d.Node}
+		// An input from a step counts as that output of what the step's job does, even if its digest is known already.
+		// Otherwise a job in the queue would have another name once the step that it needs has a result.
 		inputs := map[string]string{}
 		for name, in := range d.Inputs {
 			inputs[name] = in.Digest
-			if src := d.Node.Sources[name]; in.Digest == "" {
+			if src := d.Node.Sources[name]; src.Step != "" {
 				inputs[name] = plans[src.Step] + "." + src.Output
-			}
-		}
-		for _, need := range jobs {
-			if slices.Contains(d.Node.Needs, need.Node.Name()) {
-				j.Needs = append(j.Needs, need)
 			}
 		}
 		key, err := d.Node.Stage.Action(d.Node.Params, inputs).Key()
@@ -95,9 +91,18 @@ func jobsFor(store string, decisions []*Decision) ([]*Job, error) {
 		sum := sha256.Sum256(fmt.Appendf(nil, "vapo.job/1\n%s\n%s%s", store, key, conditions(d.Node)))
 		plan := hex.EncodeToString(sum[:])
 		plans[d.Node.Name()] = plan
+		if d.Hit != nil || d.done {
+			continue
+		}
+		j := &Job{Node: d.Node}
+		for _, need := range jobs {
+			if slices.Contains(d.Node.Needs, need.Node.Name()) {
+				j.Needs = append(j.Needs, need)
+			}
+		}
 		j.Name = fmt.Sprintf("vapo-%s-%.16s", d.Node.Name(), plan)
 		if whole := d.Node.Whole(); whole != d.Node {
-			j.Name = fmt.Sprintf("vapo-%s-shards-%.16s", whole.Name(), plan)
+			j.Name = fmt.Sprintf("vapo-%s-shards-%d-%.16s", whole.Name(), d.Node.Shard.N, plan)
 		}
 		jobs = append(jobs, j)
 	}
@@ -168,7 +173,7 @@ func (j *Job) record() (s *Step, began time.Time) {
 // planJobs looks up all steps. It finishes those whose result is cached and those that will not run, and returns jobs
 // for the others. If a condition compares a score that does not exist yet, the job evaluates the condition.
 func (a *attempt) planJobs(ctx context.Context) ([]*Job, error) {
-	var open []*Decision
+	var all []*Decision
 	for i, n := range a.graph.Nodes {
 		s := a.run.Steps[i]
 		if a.ready(n) == Skipped {
@@ -193,6 +198,7 @@ func (a *attempt) planJobs(ctx context.Context) ([]*Job, error) {
 		a.mu.Unlock()
 		if d == nil {
 			a.Display.StepEnded(s, nil)
+			all = append(all, &Decision{Node: n, Inputs: s.Inputs, done: true})
 			continue
 		}
 		if d.Key == "" { // an input does not exist yet, so d.Action is not final
@@ -200,7 +206,7 @@ func (a *attempt) planJobs(ctx context.Context) ([]*Job, error) {
 			s.Action, s.Inputs = nil, maps.Clone(s.Inputs)
 			a.mu.Unlock()
 		}
-		open = append(open, d)
+		all = append(all, d)
 	}
-	return a.JobsFor(open)
+	return a.JobsFor(all)
 }

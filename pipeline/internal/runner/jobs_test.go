@@ -62,9 +62,10 @@ func TestJobsFor(t *testing.T) {
 	cached := chain(1, "")
 	cached[0].Hit = &artifact.Record{}
 	cached[1].Inputs["data"] = Input{"first.out", "sha256:00"}
+	// A job in the queue keeps its name when the step that it needs has a result.
 	if jobs, err := jobsFor("s3://a", cached); err != nil || len(jobs) != 1 || len(jobs[0].Needs) > 0 ||
-		jobs[0].Name == second {
-		t.Errorf("%v, %v", jobs, err)
+		jobs[0].Name != second {
+		t.Errorf("after the first step: jobs %v, want one named %s; error %v", jobs, second, err)
 	}
 }
 

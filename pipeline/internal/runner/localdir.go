@@ -75,6 +75,9 @@ func (r *Runner) tidy(ctx context.Context, id string) {
 		return
 	}
 	for _, s := range run.Steps {
+		if s.Shard != "" {
+			continue // its lease expires
+		}
 		if _, err := r.Store.Record(ctx, s.Key); err == nil {
 			_ = r.Store.Live(s.Key).DeleteAfter(ctx, id)
 		}

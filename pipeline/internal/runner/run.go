@@ -45,6 +45,8 @@ type Run struct {
 	Exit        failure.Class `json:"exit"`
 	Warnings    []string      `json:"warnings,omitempty"`
 	Steps       []*Step       `json:"steps"`
+
+	byName map[string]*Step // nil if the run was decoded
 }
 
 // Step is one step of a run. Key is the cache key, and Action the document whose digest is Key.
@@ -73,7 +75,7 @@ type Step struct {
 	Manifest json.RawMessage `json:"-"`
 }
 
-// Idle reports whether the step is a shard that had nothing to do. The line of the whole step says why.
+// Idle reports whether the step is a shard that was not run. The line of the whole step says why.
 func (s *Step) Idle() bool { return s.Shard != "" && (s.State == Cached || s.State == Skipped) }
 
 // Placement says where a step ran.
@@ -140,6 +142,10 @@ func DecodeRun(id string, data []byte) (*Run, error) {
 
 // Step returns the step with the given name.
 func (r *Run) Step(name string) (*Step, bool) {
+	if r.byName != nil {
+		s, ok := r.byName[name]
+		return s, ok
+	}
 	i := slices.IndexFunc(r.Steps, func(s *Step) bool { return s.Name == name })
 	if i < 0 {
 		return nil, false
@@ -160,16 +166,17 @@ func newRun(g *graph.Graph, storeName string, now time.Time) *Run {
 	r := &Run{
 		ID: newID(now), Name: g.Recipe.Name, About: g.Recipe.About, Path: g.Recipe.Path,
 		RecipeYAML: string(g.Recipe.Source), Sets: g.Recipe.Sets, Store: storeName,
-		State: Running, Started: now.UTC().Truncate(time.Millisecond),
+		State: Running, Started: now.UTC().Truncate(time.Millisecond), byName: map[string]*Step{},
 	}
 	for _, n := range g.Nodes {
 		s := &Step{
 			Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs, Declared: Declare(n.Stage.Description),
 		}
-		if n.Shard.N > 0 {
+		if n.IsShard() {
 			s.Shard, s.Declared = n.Shard.String(), &Declared{} // a shard has no outputs
 		}
 		r.Steps = append(r.Steps, s)
+		r.byName[s.Name] = s
 	}
 	return r
 }

@@ -81,15 +81,16 @@ type attempt struct {
 
 	mu        sync.Mutex // guards made and the steps of run
 	made      outputs
-	noHistory bool // storing the run failed, and the warning about it was given
-	detached  bool // the run ends before its jobs
+	cached    map[string]bool // steps with shards whose result was found in the store, by name
+	noHistory bool            // storing the run failed, and the warning about it was given
+	detached  bool            // the run ends before its jobs
 }
 
 // Run carries out g. If steps failed, the error is that of the first failed step in recipe order, and the run is
 // returned too.
 func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, error) {
 	started := time.Now()
-	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, pool: newPool(machine()),
+	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, cached: map[string]bool{}, pool: newPool(machine()),
 		run: newRun(g, r.StoreName, started)}
 	if a.opt.Place.Host == "" {
 		a.opt.Place.Host, _ = os.Hostname() // only shown
@@ -181,7 +182,9 @@ func (a *attempt) steps(ctx context.Context) error {
 			first, firstAt = res.failure, res.i
 		}
 		a.Display.StepEnded(step, res.failure)
-		_ = a.save(ctx) // a failure is only a warning
+		if !step.Idle() {
+			_ = a.save(ctx) // a failure is only a warning
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
@@ -234,10 +237,14 @@ func (a *attempt) skip(s *Step, reason string) {
 	a.mu.Lock()
 	s.State, s.Reason = Skipped, reason
 	for _, need := range s.Needs {
-		if n, _ := a.run.Step(need); reason == "" && slices.Contains([]string{Failed, Skipped, Terminated}, n.State) {
-			s.Reason = "needs " + need
-			break
+		n, _ := a.run.Step(need)
+		if reason != "" || !slices.Contains([]string{Failed, Skipped, Terminated}, n.State) {
+			continue
 		}
+		if s.Reason = "needs " + need; n.Shard != "" && n.State == Skipped {
+			s.Reason = n.Reason // which holds for the whole step
+		}
+		break
 	}
 	a.mu.Unlock()
 	a.Display.StepEnded(s, nil)
@@ -253,7 +260,8 @@ func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) 
 		if err != nil {
 			return nil, err
 		}
-		if i := slices.IndexFunc(n.Needs, func(need string) bool { return skipped[need] }); i >= 0 {
+		i := slices.IndexFunc(n.Needs, func(need string) bool { return skipped[need] })
+		if i >= 0 && v.skip == "" {
 			v.skip = "needs " + n.Needs[i]
 		}
 		if v.skip != "" {
@@ -264,6 +272,11 @@ func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) 
 		d, err := r.decide(ctx, n, made, false)
 		if err != nil {
 			return nil, err
+		}
+		if n.IsShard() && d.Hit == nil {
+			if d.done, err = r.marked(ctx, d); err != nil {
+				return nil, err
+			}
 		}
 		d.Unknown = v.unknown
 		if d.Hit != nil {

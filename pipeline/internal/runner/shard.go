@@ -16,27 +16,35 @@ import (
 
 // leaseKey returns the key of a step's lease. Each shard has its own lease, whose key is also that of the shard's mark.
 func (d *Decision) leaseKey() string {
-	if d.Node.Shard.N == 0 {
+	if !d.Node.IsShard() {
 		return d.Key
 	}
 	sum := sha256.Sum256([]byte(d.Key + " shard " + d.Node.Shard.String()))
 	return hex.EncodeToString(sum[:])
 }
 
-// lookUpShard returns d if the shard has to be computed. Otherwise it finishes the shard and returns nil.
+// marked reports whether a shard of a step without a result is done.
+func (r *Runner) marked(ctx context.Context, d *Decision) (bool, error) {
+	if d.Key == "" {
+		return false, nil // an input does not exist yet
+	}
+	_, err := r.Store.Part(ctx, d.leaseKey())
+	if errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// lookUpShard returns d if the shard has to be computed. Otherwise it finishes the shard and returns nil. There are no
+// shards in a fresh run.
 func (a *attempt) lookUpShard(ctx context.Context, d *Decision, s *Step) (*Decision, error) {
-	d.Earlier = nil // only whole steps continue from a shorter action
-	if d.Hit == nil {
-		if d.Key == "" {
-			return d, nil // an input does not exist yet
-		}
-		_, err := a.Store.Part(ctx, d.leaseKey())
-		if errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt) {
-			return d, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	d.Earlier = nil // what a whole step would continue
+	if d.Hit != nil {
+		a.mu.Lock()
+		a.cached[d.Node.Whole().Name()] = true // saves the other shards the look
+		a.mu.Unlock()
+	} else if marked, err := a.marked(ctx, d); !marked || err != nil {
+		return d, err
 	}
 	a.finish(s, Cached, &contract.Manifest{}, nil)
 	return nil, nil

@@ -57,7 +57,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	var key string // key of the action if another run worked on it at the same time
 	for done := false; !done; {
 		d, err := a.lookUpStep(ctx, n, s)
-		if d == nil && err == nil && key != "" && n.Shard.N == 0 {
+		if d == nil && err == nil && key != "" && !n.IsShard() {
 			// If this run was frozen while its stage was saving state, it may have written the state after the other run
 			// finished the action.
 			_ = a.Store.Live(key).DeleteAfter(ctx, a.run.ID)
@@ -103,8 +103,12 @@ func (a *attempt) takeCapacity(ctx context.Context, d *Decision, s *Step) (capac
 // to execute every step (Options.Fresh).
 func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Decision, error) {
 	a.mu.Lock()
-	made := maps.Clone(a.made)
+	made, idle := maps.Clone(a.made), n.IsShard() && a.cached[n.Whole().Name()]
 	a.mu.Unlock()
+	if idle {
+		a.finish(s, Cached, &contract.Manifest{}, nil)
+		return nil, nil
+	}
 	var d *Decision
 	for renewed := false; !renewed; { // decide again if the record changed or was deleted since it was read
 		var err error
@@ -123,13 +127,16 @@ func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Deci
 	if err != nil {
 		return nil, err
 	}
+	if n.IsShard() {
+		preimage = nil // it is that of the whole step
+	}
 	a.mu.Lock()
 	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
 	a.mu.Unlock()
 	if a.opt.Fresh {
 		d.Earlier = nil // do not continue from a cached result
 	}
-	if n.Shard.N > 0 {
+	if n.IsShard() {
 		return a.lookUpShard(ctx, d, s)
 	}
 	if a.opt.Fresh || d.Hit == nil {
@@ -151,7 +158,7 @@ func (a *attempt) compute(ctx context.Context, d *Decision, s *Step, lease strin
 		_ = a.save(ctx)          // a failure is only a warning
 		a.Display.StepStarted(s) // once for each attempt
 		ran, err := a.execute(ctx, d, s, lease)
-		if err == nil && d.Node.Shard.N > 0 {
+		if err == nil && d.Node.IsShard() {
 			return a.finishShard(ctx, d, s)
 		}
 		if err == nil {

@@ -19,7 +19,7 @@ const thisJob = `"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$S
 // together returns the jobs that are submitted with jobs[0]: the other shards of its step that have no job yet.
 func together(queue []entry, jobs []*runner.Job) []*runner.Job {
 	group := jobs[:1]
-	if jobs[0].Node.Shard.N == 0 {
+	if !jobs[0].Node.IsShard() {
 		return group
 	}
 	for _, j := range jobs[1:] {
@@ -32,7 +32,7 @@ func together(queue []entry, jobs []*runner.Job) []*runner.Job {
 
 // taskID returns the ID of the task that runs a shard in the array id. If j is not a shard, it returns id.
 func taskID(id string, j *runner.Job) string {
-	if j.Node.Shard.N == 0 {
+	if !j.Node.IsShard() {
 		return id
 	}
 	return id + "_" + strconv.Itoa(j.Node.Shard.I)
@@ -40,7 +40,7 @@ func taskID(id string, j *runner.Job) string {
 
 // arrayOptions returns the option that submits shards as the tasks of an array. It returns none for a single job.
 func arrayOptions(jobs []*runner.Job) []string {
-	if jobs[0].Node.Shard.N == 0 {
+	if !jobs[0].Node.IsShard() {
 		return nil
 	}
 	tasks := make([]string, len(jobs))
@@ -53,7 +53,7 @@ func arrayOptions(jobs []*runner.Job) []string {
 // forTasks returns name as a word of a script. It replaces the number of the shard at the end of the name by task, a
 // shell expression for the number of the script's own task.
 func forTasks(j *runner.Job, name, task string) string {
-	if j.Node.Shard.N == 0 {
+	if !j.Node.IsShard() {
 		return quote(name)
 	}
 	return quote(strings.TrimSuffix(name, fmt.Sprintf("%d]", j.Node.Shard.I))) + task + quote("]")
@@ -66,7 +66,7 @@ func dependency(j *runner.Job) []string {
 	var ids []string
 	for _, n := range j.Needs {
 		id := n.ID
-		if n.Node.Shard.N > 0 && !n.Found { // all tasks of this array belong to the needed step: name the whole array
+		if n.Node.IsShard() && !n.Found { // all tasks of this array belong to the needed step: name the whole array
 			id, _, _ = strings.Cut(id, "_")
 		}
 		if !slices.Contains(ids, id) {
@@ -77,7 +77,7 @@ func dependency(j *runner.Job) []string {
 	if len(ids) > 0 {
 		list = append(list, "afterok:"+strings.Join(ids, ":"))
 	}
-	if j.Node.Shard.N == 0 {
+	if !j.Node.IsShard() {
 		list = append(list, "singleton")
 	}
 	if len(list) == 0 {

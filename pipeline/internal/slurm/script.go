@@ -106,7 +106,7 @@ func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\'
 
 // output returns the file for the output of a job's script, in sbatch's form: every task of an array has its own.
 func output(j *runner.Job) string {
-	if j.Node.Shard.N == 0 {
+	if !j.Node.IsShard() {
 		return pattern(j.Output())
 	}
 	file, _ := strings.CutSuffix(j.Output(), fmt.Sprintf("%d].out", j.Node.Shard.I))
