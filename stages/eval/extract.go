@@ -18,8 +18,8 @@ type extractCmd struct {
 
 	Measures measures `embed:""`
 
-	Shard contract.Shard `help:"Share of the images to compute, for N workers." placeholder:"I/N" default:"1/1"`
-	Cache string         `help:"Directory of cached features; default: VAPO_STORE, if set." placeholder:"DIR" type:"path"`
+	Shard contract.Shard `help:"Compute share I of N, for N workers." placeholder:"I/N" default:"1/1"`
+	Cache string         `help:"Directory of cached features; default: the store." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }

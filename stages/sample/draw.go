@@ -13,8 +13,8 @@ import (
 // maxValues is the maximum number of float32 values that one run holds in memory: 64 GiB.
 const maxValues = 1 << 34
 
-// drawAll draws samples [First, First+N), or takes the parts that the shards of the run have drawn. It also returns how
-// many evaluations of the network and how many seconds they took, those of the shards included.
+// drawAll draws samples [First, First+N), or takes the parts that the shards of the run have drawn. It also returns
+// their number of evaluations of the network and their seconds, those of the shards included.
 func drawAll(
 	ctx context.Context, job *stage.Job, m *model, s *sampling.Sampler, p *params,
 ) (set dataset.Set, work sampling.Work, seconds float64, err error) {
