@@ -128,7 +128,8 @@ steps:
   b: {stage: toy, foreach: {salt: [1, 2]}, when: a.value < 3, shards: 2}
 `)
 	res := w.run("run", "r.yaml")
-	if res.code != 0 || strings.Contains(res.stderr, "shard") || strings.Count(res.stderr, "a.value < 3 does not hold") != 2 {
+	if res.code != 0 || strings.Contains(res.stderr, "shard") ||
+		strings.Count(res.stderr, "a.value < 3 does not hold") != 2 {
 		t.Errorf("exit code %d\n%s", res.code, res.stderr)
 	}
 	for _, document := range []string{w.must("status", "--json"), w.must("plan", "r.yaml", "--json")} {

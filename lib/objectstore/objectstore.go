@@ -70,9 +70,9 @@ type PutOptions struct {
 	IfAbsent bool
 	// IfMatch replaces the object only if its current ETag equals this value.
 	IfMatch string
-	// SHA256 is the digest of the whole content in hexadecimal, if known. Put compares it with the content; if they differ,
-	// it fails with ErrContent and no object appears. The digest is stored with the object, and Get and Head return it.
-	// Get does not check what it reads, so its callers must.
+	// SHA256 is the digest of the whole content in hexadecimal, if known. Put compares it with the content; if they
+	// differ, Put fails with ErrContent and no object appears. The digest is stored with the object, and Get and Head
+	// return it. Get does not check what it reads, so its callers must.
 	SHA256 string
 }
 

@@ -107,7 +107,7 @@ var spec = stage.Stage[params]{
 	Shard:   runShard,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
-		{Name: "features", Help: "Compute and cache the Inception features of a set, or a shard of them.", Cmd: &extractCmd{}},
+		{Name: "features", Help: "Compute and cache the Inception features of a set or a shard.", Cmd: &extractCmd{}},
 		{Name: "weights", Help: "Download Inception's weights, or import them into the store.", Cmd: &weightsCmd{}},
 	},
 }
