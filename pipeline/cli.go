@@ -37,6 +37,7 @@ type app struct {
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
 	New     newCmd     `cmd:"" help:"Write a recipe for your own data."`
 	Exec    execCmd    `cmd:"" help:"Run one step of a recipe; its inputs must exist."`
+	Export  exportCmd  `cmd:"" help:"Write a recipe as a workflow for another program."`
 	Status  statusCmd  `cmd:"" help:"Show the steps of a run (default: the latest)."`
 	Report  reportCmd  `cmd:"" help:"Write the HTML report of a run (default: the latest)."`
 	Ls      lsCmd      `cmd:"" help:"List outputs, runs, refs or cached actions."`

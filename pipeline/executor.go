@@ -61,13 +61,7 @@ func (a *app) cluster(f *recipeFlags, e executor, g *graph.Graph, store *openSto
 	if err != nil {
 		return nil, err
 	}
-	s := &slurm.Slurm{Site: site, Source: g.Recipe.Source, Env: slurm.StoreEnv(store.env), Args: a.pinned(g)}
-	for _, set := range f.Set {
-		s.Args = append(s.Args, "--set", set)
-	}
-	for _, input := range f.Input {
-		s.Args = append(s.Args, "--input", input)
-	}
+	s := &slurm.Slurm{Site: site, Source: g.Recipe.Source, Env: slurm.StoreEnv(store.env), Args: a.execArgs(f, g)}
 	for _, err := range []error{
 		absolute(&s.Recipe, func() (string, error) { return f.Recipe, nil }),
 		absolute(&s.Program, os.Executable),
@@ -89,6 +83,18 @@ func absolute(target *string, path func() (string, error)) error {
 		*target, err = filepath.Abs(p)
 	}
 	return err
+}
+
+// execArgs returns the arguments with which exec runs a step of the recipe elsewhere as it would run here.
+func (a *app) execArgs(f *recipeFlags, g *graph.Graph) []string {
+	args := a.pinned(g)
+	for _, set := range f.Set {
+		args = append(args, "--set", set)
+	}
+	for _, input := range f.Input {
+		args = append(args, "--input", input)
+	}
+	return args
 }
 
 // pinned returns arguments that set the engine of every step that leaves the choice to the machine. Otherwise the nodes

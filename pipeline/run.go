@@ -61,6 +61,8 @@ type execCmd struct {
 
 	Job       string `hidden:"" help:"Run as a job with its files in this directory." type:"path" placeholder:"DIR"`
 	Described string `hidden:"" help:"Digest that the description of the stage must have." placeholder:"DIGEST"`
+
+	Files string `hidden:"" help:"Run in an exported workflow, in which RECIPE is one of these files." placeholder:"JSON"`
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
@@ -68,6 +70,14 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 	opt := runner.Options{Only: c.Step, NoWait: c.NoWait}
 	if c.Job != "" {
 		return c.runJob(ctx, a, run, opt)
+	}
+	if c.Files != "" {
+		remove, err := run.unpack(c.Files)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		run.check = leaveRetries
 	}
 	_, err := a.runRecipe(ctx, run, opt)
 	return err

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/failure"
+)
+
+var updateGolden = flag.Bool("update", false, "rewrite the golden file of export argo")
+
+// exported is a recipe with everything that an export translates.
+const exported = `name: nightly_run
+steps:
+  data: {stage: toy, resources: {memory: 1500MB}}
+  chain_a:
+    stage: toy
+    foreach: {steps: [2, 10], salt: [0.5, 1e-3]}
+    inputs: {data: data.out}
+    timeout: 90m
+    retries: {limit: 3, backoff: 30s}
+    resources: {cores: 4, memory: 8GiB, gpus: 1}
+  table:
+    stage: command
+    run: [./table.sh, '{{x}}']
+    inputs: {lengths: chain_a.*.length, notes: ./sub/notes.txt}
+    outputs: {table: table.md}
+    when: chain_a.*.value < 11
+`
+
+const exportedScript = "#!/bin/sh\ncat lengths/index.tsv notes >table.md\necho \"$@\" >>table.md\n"
+
+// withExported writes the recipe exported and its files, and sets the address of a store.
+func withExported(t *testing.T) *workplace {
+	w := newWorkplace(t)
+	w.env = append(w.env, "VAPO_STORE=s3://bucket/team", "AWS_ENDPOINT_URL=https://s3.example.org", "AWS_REGION=eu-1")
+	if err := os.Mkdir(filepath.Join(w.dir, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write("nightly.yaml", exported)
+	w.write("sub/notes.txt", "{{\tnotes <&> }}")
+	w.script("table.sh", exportedScript)
+	return w
+}
+
+const goldenExport = "testdata/argo.yaml"
+
+func TestExportGolden(t *testing.T) {
+	t.Parallel()
+	w := withExported(t)
+	got := w.must("export", "argo", "nightly.yaml", "--schedule", "*/5 2 * * *", "--set", "data.salt=0.25", "--image",
+		"registry.example.org/vapo:1.0")
+	if *updateGolden {
+		if err := os.WriteFile(goldenExport, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(read(t, goldenExport), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestExportRetries checks that a step of a workflow, whose engine tries again, is not also tried again inside its pod.
+func TestExportRetries(t *testing.T) {
+	t.Parallel()
+	w := withExported(t)
+	w.write("r.yaml", "name: r\nsteps:\n  a: {stage: toy, params: {fail: memory}, retries: {limit: 3, backoff: 1h}}\n")
+	pods := podsOf(t, w.must("export", "argo", "r.yaml"), nil)
+	w.env = newWorkplace(t).env
+	if res := w.run(pods[0].args...); res.code != failure.Resources || strings.Contains(res.stderr, "retry") {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+}
+
+func TestExportMistakes(t *testing.T) {
+	t.Parallel()
+	w := withExported(t)
+	w.write("here.yaml", "name: here\nsteps:\n  a:\n    stage: toy\n    params:\n      file: sub/notes.txt\n"+
+		"  b: {stage: toy, inputs: {data: a.out}}\n")
+	w.write("big.json", strings.Repeat("0", 200<<10))
+	w.write("half.json", strings.Repeat("0", 60<<10))
+	w.write("binary.json", "\xff")
+	input := func(from string) string { return "name: r\nsteps:\n  a: {stage: toy, inputs: {data: " + from + "}}\n" }
+	w.write("big.yaml", input("./big.json"))
+	w.write("binary.yaml", input("./binary.json"))
+	w.write("two.yaml", input("./half.json")+
+		"  b: {stage: command, run: [cat], inputs: {x: ./other.json}, outputs: {y: y}}\n")
+	w.write("other.json", strings.Repeat("1", 60<<10))
+	w.write("sub/up.yaml", input("../half.json"))
+	w.write("sub/program.yaml", "name: r\nsteps:\n  a: {stage: command, run: [../table.sh], outputs: {y: y}}\n")
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"here.yaml"}, []string{
+			"here.yaml:6:7: step a: parameter file is a path on this machine, which a pod cannot read",
+			"pipeline run RECIPE a", "pipeline put a.OUTPUT --ref NAME"}},
+		{[]string{"big.yaml"}, []string{
+			"big.yaml:3:34: step a: input data: a workflow cannot carry ./big.json: it has 204800 bytes",
+			"hint: put it into the store with pipeline put FILE --ref NAME, and export with --input a.data=ref:NAME"}},
+		{[]string{"binary.yaml"}, []string{"a workflow cannot carry binary.json: it is not text in UTF-8"}},
+		{[]string{"two.yaml"}, []string{
+			"the recipe and its files (half.json, other.json, two.yaml) have 123 kB; a workflow can carry 98.3 kB"}},
+		{[]string{"sub/up.yaml"}, []string{"a pod cannot read ../half.json, because it is not written as a path in the"}},
+		{[]string{"sub/program.yaml"}, []string{"a pod cannot read ../table.sh", "put it into the recipe's directory"}},
+		{[]string{"big.yaml", "--input", "a.data=./half.json"}, []string{"a pod cannot read ./half.json"}},
+		{[]string{"nightly.yaml", "--set", "data.shape='{{1}}'"}, []string{
+			`"data.shape='{{1}}'": a workflow cannot have {{`}},
+		{[]string{"nightly.yaml", "--schedule", "61 * * * *"}, []string{"--schedule: end of range (61) above maximum (59)",
+			`hint: for example --schedule "30 2 * * *"`}},
+		{[]string{"nightly.yaml", "--schedule", "TZ=UTC"}, []string{`"TZ=UTC" has a time zone but no times`}},
+		{[]string{"nightly.yaml", "--name", "Nightly"}, []string{
+			`does not accept the name "Nightly"`, "at most 63 lower-case"}},
+		{[]string{"nightly.yaml", "--name", strings.Repeat("x", 53), "--schedule", "@daily"}, []string{
+			"at most 52 lower-case"}},
+		{[]string{"nightly.yaml", "--secret", "a b"}, []string{`--secret: Kubernetes does not accept the name "a b"`}},
+	} {
+		res := w.fails(failure.Usage, c.want, append([]string{"export", "argo"}, c.args...)...)
+		if res.stdout != "" {
+			t.Errorf("%v: standard output:\n%s", c.args, res.stdout)
+		}
+	}
+	w.must("export", "argo", "here.yaml", "b", "--input", "b.data=ref:mine/a")
+	w.must("export", "argo", "nightly.yaml", "--schedule", "CRON_TZ=Europe/Berlin 0 3 * * 1-5")
+	w.fails(failure.Usage, []string{"--files: unexpected end of JSON input"}, "exec", "r.yaml", "a", "--files", "{")
+	w.env = append(w.env, "VAPO_STORE=", "AWS_ENDPOINT_URL=")
+	w.fails(failure.Usage, []string{"pods cannot use the embedded store\nhint: set VAPO_STORE"}, "export", "argo",
+		"nightly.yaml")
+	w.env = append(w.env, "VAPO_STORE=s3://bucket", "AWS_ENDPOINT_URL=https://ann:secret@s3.example.org")
+	res := w.run("export", "argo", "nightly.yaml")
+	if res.code != failure.Usage || !strings.Contains(res.stderr, "AWS_ENDPOINT_URL contains credentials") ||
+		bytes.Contains([]byte(res.stdout+res.stderr), []byte("secret@")) {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+}

@@ -1,0 +1,96 @@
+package argo
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+)
+
+// FuzzFiles checks that files survive the way into a pod, and that Argo finds nothing to replace in them.
+func FuzzFiles(f *testing.F) {
+	f.Add("r.yaml", "name: r\nsteps: {a: {stage: x}}\n", "sub/x.sh", "echo {{x}} \\u007b \"'\t\r\n\x00 <&>")
+	f.Add("a", "", "b", "\n\n")
+	f.Add("a", "\x7f\u0085\u2028\ufeff\U000e0001\U0001f600", "ä", "ö\u00a0")
+	f.Fuzz(func(t *testing.T, name1, text1, name2, text2 string) {
+		if !filepath.IsLocal(name1) || !filepath.IsLocal(name2) || !utf8.ValidString(name1+name2) {
+			t.Skip()
+		}
+		files, want := fileSet{}, map[string]string{}
+		for name, text := range map[string]string{name1: text1, name2: text2} {
+			if files.add(name, []byte(text)) == nil {
+				want[name] = text
+			}
+		}
+		encoded, err := files.encode()
+		if err != nil || strings.Contains(encoded, "{{") {
+			t.Fatalf("%v\n%s", err, encoded)
+		}
+		document, err := yaml.MarshalWithOptions(parameter{"files", encoded}, style...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read parameter
+		if err := yaml.Unmarshal(document, &read); err != nil || read.Value != encoded {
+			t.Fatalf("%v\n%s\n%q", err, document, encoded)
+		}
+		dir := t.TempDir()
+		if Unpack(encoded, dir) != nil {
+			t.Skip() // names that the file system does not accept, or that contradict each other
+		}
+		got := map[string]string{}
+		for name := range want {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[name] = string(data)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// FuzzUnpack checks that no text creates a file outside the directory.
+func FuzzUnpack(f *testing.F) {
+	f.Add(`{"sub/a": ["x"], "b": []}`)
+	f.Add(`{"../a": ["x"]}`)
+	f.Add(`{"/tmp/a": ["x"], "": [], ".": null}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		parent := t.TempDir()
+		dir := filepath.Join(parent, "dir")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := Unpack(text, dir)
+		if entries, _ := os.ReadDir(parent); len(entries) != 1 {
+			t.Errorf("%q: %v, and the parent directory has %v", text, err, entries)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	u := unique{"recipe": true}
+	long := strings.Repeat("x", 200)
+	var got []string
+	for _, like := range []string{
+		"recipe", "potential[seed=0,rate=1e-3]", "potential[seed=0,rate=1e_3]", "a-", "a_", long, long,
+	} {
+		got = append(got, string(u.add(like)))
+	}
+	want := []string{"recipe-2", "potential-seed-0-rate-1e-3", "potential-seed-0-rate-1e-3-2", "a", "a-2", long[:123],
+		long[:123] + "-2"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for bytes, want := range map[int64]string{0: "", 4 << 30: "4Gi", 1536 << 20: "1536Mi", 1500000000: "1500000000"} {
+		if got := quantity(bytes); got != want {
+			t.Errorf("%d bytes: %s, want %s", bytes, got, want)
+		}
+	}
+}
