@@ -189,6 +189,7 @@ ci-tools:
 	@$(MAKE) --no-print-directory apt PACKAGES='$(CITOOLS)' WITHOUT='CI needs'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	go install $(MINIO)
+	go -C .ci/argolint install
 
 ci: ci-tools lint cross
 	PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test
