@@ -19,13 +19,14 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores \
+.PHONY: help build image demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores \
 	bench-store e2e ci ci-tools clean
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'
 	@echo 'make test    run the tests; the summary names those that were skipped and what they lack'
 	@echo 'make build   build the programs into bin/'
+	@echo 'make image   build a container image of the programs, for clusters'
 	@echo 'make race lint cross fuzz bits e2e soak bench ci clean: see .github/CONTRIBUTING.md'
 
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
@@ -35,6 +36,20 @@ build:
 	@mkdir -p bin
 	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
 	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
+
+# A container image with the static programs, for clusters; make image IMAGE=registry.example.org/vapo:1.0 names it.
+# buildah builds it without a daemon, and then starts it once.
+IMAGE ?= vapo
+CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+image:
+	@command -v buildah >/dev/null && [ -e $(CERTIFICATES) ] || \
+	  $(MAKE) --no-print-directory apt PACKAGES='buildah ca-certificates' WITHOUT='make image needs'
+	@set -e; root=$$(mktemp -d); trap 'rm -rf "$$root"' EXIT; chmod 755 "$$root"; \
+	install -d "$$root/bin"; install -d -m 1777 "$$root/tmp"; install -D -m 644 $(CERTIFICATES) "$$root$(CERTIFICATES)"; \
+	CGO_ENABLED=0 go build $(STAMP) -trimpath -o "$$root/bin/" ./stages/... ./pipeline; \
+	buildah bud --quiet --isolation chroot --file .container/Containerfile --tag $(IMAGE) "$$root" >/dev/null; \
+	started=$$(buildah from $(IMAGE)); trap 'rm -rf "$$root"; buildah rm "$$started" >/dev/null' EXIT; \
+	echo "built the image $(IMAGE):"; buildah run --isolation chroot "$$started" pipeline --version
 
 .PHONY: apt
 apt:
@@ -191,7 +206,7 @@ ci-tools:
 	go install $(MINIO)
 	go -C .ci/argolint install
 
-ci: ci-tools lint cross
+ci: ci-tools lint cross image
 	PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test
 	@! grep '"Action":"skip".*"Test"' .test.json || { echo 'a test was skipped; CI must not skip any'; exit 1; }
 	$(MAKE) --no-print-directory bits
