@@ -49,7 +49,7 @@ func TestDocuments(t *testing.T) {
 			if i := slices.Index(command.words, "-o"); i >= 0 {
 				built[command.words[i+1]] = true
 			}
-		case !slices.Contains([]string{"export", "eval", "pip"}, program):
+		case !slices.Contains([]string{"export", "eval", "pip", "buildah", "kubectl", "argo"}, program):
 			err = errors.New("this test does not know the program")
 		}
 		counts[program]++
@@ -202,7 +202,8 @@ func checkPipeline(ctx context.Context, programs string, args []string) error {
 		return err
 	}
 	a.Bin = programs
-	for _, f := range []*recipeFlags{&a.Run.recipeFlags, &a.Plan.recipeFlags, &a.Exec.recipeFlags} {
+	for _, f := range []*recipeFlags{&a.Run.recipeFlags, &a.Plan.recipeFlags, &a.Exec.recipeFlags,
+		&a.Export.Argo.recipeFlags} {
 		if f.Recipe == "" || !strings.Contains(f.Recipe, "/") {
 			continue
 		}
@@ -267,7 +268,7 @@ func checkFlags(t *testing.T, programs string) {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z0-9-]+)`)
 	known := map[string]bool{}
 	for _, command := range []string{"pipeline run", "pipeline plan", "pipeline report", "pipeline new images",
-		"pipeline store check", "pipeline store gc",
+		"pipeline export argo", "pipeline store check", "pipeline store gc",
 		"prep run", "prep table", "train run", "train import", "train export", "train describe", "sample run",
 		"sample field", "sample interpolate", "sample export", "eval run", "eval folders", "eval features",
 		"eval weights fetch", "eval weights import"} {
