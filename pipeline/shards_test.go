@@ -70,7 +70,7 @@ func TestSharedSamples(t *testing.T) {
 	t.Parallel()
 	const recipe = `name: shared
 steps:
-  data: {stage: prep, params: {source: 8gaussians, train: 500, test: 100}}
+  data: {stage: prep, params: {source: 8gaussians, n-train: 500, n-test: 100}}
   potential:
     stage: train
     foreach: {seed: [0, 1]}
