@@ -42,7 +42,7 @@ func testSlurmFailure(t *testing.T, w *cluster) {
 
 // testSlurmCredentials checks that only the user can read the credentials of jobs, and only while there are jobs.
 func testSlurmCredentials(t *testing.T, w *cluster) {
-	cmd, stderr := w.begin("--set", "one.delay=0.05")
+	cmd, stderr := w.begin("--set", "one.delay=0.1")
 	secrets, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/store.env"))
 	if err != nil || len(secrets) != 1 {
 		t.Fatalf("files with credentials: %v, %v", secrets, err)

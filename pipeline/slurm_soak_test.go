@@ -58,7 +58,7 @@ func testSlurmSignals(t *testing.T, w *cluster) {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	eventually(t, "the jobs are gone", func() bool { return active() == 0 })
-	cmd, stderr = w.begin("--set", "one.delay=0.01")
+	cmd, stderr = w.begin("--set", "one.delay=0.05")
 	w.finish(cmd, stderr, undisturbed(t))
 	if log := read(t, w.latest("one.log")); !strings.Contains(log, "resuming") {
 		t.Errorf("the step started over:\n%s", log)

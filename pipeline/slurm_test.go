@@ -160,13 +160,13 @@ steps:
   matching:
     stage: train
     inputs: {data: data.train}
-    params: {model: mlp, objective: matching, width: 32, batch: 64, steps: 300, checkpoint-every: 20}
+    params: {model: mlp, objective: matching, width: 32, batch: 64, steps: 1000, checkpoint-every: 20}
     resources: {cores: 2}
     retries: {limit: 3, backoff: 10ms}
   energy:
     stage: train
     inputs: {data: data.train}
-    params: {model: mlp, objective: energy, width: 32, batch: 64, steps: 300}
+    params: {model: mlp, objective: energy, width: 32, batch: 64, steps: 1000}
     resources: {cores: 2}
   samples: {stage: sample, inputs: {checkpoint: matching.checkpoint}, params: {n: 200}}
   score: {stage: eval, inputs: {samples: samples.samples, reference: data.test}}
