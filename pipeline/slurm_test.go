@@ -52,6 +52,11 @@ type cluster struct {
 
 func newCluster(t *testing.T, c *slurmCluster) *cluster {
 	w := &cluster{newWorkplace(t), c, objectstoretest.MinIOEnv(t)}
+	t.Cleanup(func() { // before the directory is removed
+		eventually(t, "no job of the test is in the queue", func() bool {
+			return !strings.Contains(c.Run("squeue", "--noheader", "--format=%k"), w.dir)
+		})
+	})
 	w.env = append(append(w.env, c.Env()...), w.store.Environ()...)
 	bin := filepath.Join(w.dir, "counting")
 	if err := os.Mkdir(bin, 0o755); err != nil {

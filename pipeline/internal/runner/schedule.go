@@ -117,6 +117,7 @@ func (a *attempt) leave(ctx context.Context, jobs []*followed) {
 // follow waits until all jobs have ended. It returns the first failure in the order of the steps.
 func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
 	failures := map[*followed]*Failure{}
+	var useless []*Job // whose steps do not run
 	pause := askFirst
 	for ask := time.Now().Add(pause); ; {
 		open := false
@@ -126,6 +127,7 @@ func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
 			}
 			if f.over = a.ready(f.Node) == Skipped; f.over {
 				a.skip(f.step, "")
+				useless = append(useless, f.Job)
 				continue
 			}
 			if slices.ContainsFunc(jobs, func(n *followed) bool { return !n.over && slices.Contains(f.Needs, n.Job) }) {
@@ -162,6 +164,7 @@ func (a *attempt) follow(ctx context.Context, jobs []*followed) error {
 		case <-time.After(readEvery):
 		}
 	}
+	a.cancel(ctx, useless)
 	for _, f := range jobs {
 		if failures[f] != nil {
 			return failures[f]
