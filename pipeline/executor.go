@@ -23,13 +23,16 @@ const onSlurm = "slurm"
 // executor holds the flags that choose where the steps of a recipe run.
 type executor struct {
 	Executor string `help:"Where steps run: local, or slurm for jobs of a cluster." enum:"local,slurm" default:"local"`
+	Ship     bool   `help:"With --executor slurm: copy the programs, so that jobs in the queue keep theirs."`
 	Slurm    string `help:"File of #SBATCH lines and shell commands for every job." placeholder:"FILE" type:"path"`
 }
 
 // check refuses --slurm without a cluster.
 func (e executor) check() error {
-	if e.Slurm != "" && e.Executor != onSlurm {
-		return failure.New(failure.Usage, "add --executor slurm", "--slurm needs --executor slurm")
+	for name, given := range map[string]bool{"--slurm": e.Slurm != "", "--ship": e.Ship} {
+		if given && e.Executor != onSlurm {
+			return failure.New(failure.Usage, "add --executor slurm", "%s needs --executor slurm", name)
+		}
 	}
 	return nil
 }
@@ -73,6 +76,18 @@ func (a *app) cluster(f *recipeFlags, e executor, g *graph.Graph, store *openSto
 		}
 	}
 	s.Say = a.warn
+	if e.Ship {
+		s.Ship = append(s.Ship, s.Program)
+		for _, n := range g.Nodes {
+			if n.Step.Command == nil && !slices.Contains(s.Ship, n.Stage.Path) {
+				s.Ship = append(s.Ship, n.Stage.Path)
+			}
+		}
+		copies := func() (string, error) { return filepath.Join(a.local(), "programs"), nil }
+		if err := absolute(&s.Copies, copies); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 

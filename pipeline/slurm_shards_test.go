@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,5 +61,36 @@ func testSlurmShards(t *testing.T, w *cluster) {
 	local.must("run", "r.yaml")
 	if got := local.digests(); !maps.Equal(digests, got) {
 		t.Errorf("on Slurm %v, here without shards %v", digests, got)
+	}
+}
+
+// testSlurmShip replaces the programs while jobs are in the queue.
+func testSlurmShip(t *testing.T, w *cluster) {
+	bin := filepath.Join(w.dir, "bin")
+	if err := os.CopyFS(bin, os.DirFS(w.bin)); err != nil {
+		t.Fatal(err)
+	}
+	toy := filepath.Join(bin, "toy")
+	if err := os.Chmod(toy, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for run := range 2 {
+		salt := fmt.Sprintf("one.salt=%d", run+7)
+		args := append([]string{"--bin", bin}, onSlurmArgs("--ship", "--detach", "--set", salt)...)
+		w.must(args...)
+		broken := toy + ".broken"
+		if err := errors.Join(os.WriteFile(broken, []byte("#!/bin/false\n"), 0o755), os.Rename(toy, toy+".good"),
+			os.Rename(broken, toy)); err != nil {
+			t.Fatal(err)
+		}
+		w.must(onSlurmArgs("--set", salt)...)
+		if err := os.Rename(toy+".good", toy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.wantStates("after the jobs", map[string]string{"one": "done", "two": "done", "three": "done"})
+	copies, err := os.ReadDir(filepath.Join(w.dir, ".vapo", "programs"))
+	if err != nil || len(copies) != 2 {
+		t.Errorf("copies %v of pipeline and toy, %v", copies, err)
 	}
 }

@@ -29,7 +29,7 @@ func TestSlurm(t *testing.T) {
 	onCluster(t, time.Minute, map[string]func(*testing.T, *cluster){
 		"Stages": testSlurmStages, "Retries": testSlurmRetries, "Failure": testSlurmFailure,
 		"Credentials": testSlurmCredentials, "TwoAtOnce": testSlurmTwoAtOnce, "Detach": testSlurmDetach,
-		"Sweep": testSlurmSweep, "Resources": testSlurmResources,
+		"Sweep": testSlurmSweep, "Resources": testSlurmResources, "Ship": testSlurmShip,
 	})
 }
 

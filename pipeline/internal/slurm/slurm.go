@@ -42,6 +42,8 @@ type Slurm struct {
 	Source  []byte            // content of the recipe, which jobs use even if the file changes later
 	Args    []string          // further arguments of exec, such as --set
 	Env     []string          // variables of the store, NAME=value
+	Ship    []string          // paths of the programs to copy for the jobs; nil: jobs use Program and Bin
+	Copies  string            // directory of the copies
 	Lock    string            // file that commands lock while they submit, so that they submit nothing twice
 	Say     func(text string) // shows a warning
 
@@ -124,7 +126,13 @@ func accepted(queue []entry, j *runner.Job) {
 func (s *Slurm) submit(ctx context.Context, jobs []*runner.Job, dir string) (again bool, err error) {
 	if !s.written {
 		s.written = true
-		if err := s.writeFiles(dir); err != nil {
+		err := s.writeFiles(dir)
+		if err == nil && s.Ship != nil {
+			if s.Bin, err = s.ship(dir); err == nil {
+				s.Program = filepath.Join(s.Bin, filepath.Base(s.Program))
+			}
+		}
+		if err != nil {
 			const hint = "choose a directory that all nodes share with --dir"
 			return false, failure.New(failure.Resources, hint, "writing the files of the jobs: %w", err)
 		}
