@@ -65,11 +65,11 @@ func TestDamagedRecord(t *testing.T) {
 	}
 	w.must("run", "one.yaml")
 	if got := w.states()["s"]; got != "done" {
-		t.Errorf("the step is %s", got)
+		t.Errorf("the step is %s, want done", got)
 	}
 	w.must("run", "one.yaml")
 	if got := w.states()["s"]; got != "cached" {
-		t.Errorf("after the repair the step is %s", got)
+		t.Errorf("after the repair, the step is %s, want cached", got)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestRecordThatLies(t *testing.T) {
 	key := strings.Fields(strings.Split(w.must("lineage", "two.out"), "action ")[1])[0]
 	paths, err := filepath.Glob(w.dir + "/.vapo/store/vapo/actions/" + key + "*.json")
 	if err != nil || len(paths) != 1 {
-		t.Fatal(paths, err)
+		t.Fatalf("records of step two: %v, %v; want one", paths, err)
 	}
 	honest, err := os.ReadFile(paths[0])
 	if err != nil {
@@ -119,11 +119,11 @@ func TestRecordThatLies(t *testing.T) {
 		}
 		w.must("run", "chain.yaml")
 		if got := w.states(); got["two"] != "done" || got["three"] != "cached" {
-			t.Errorf("%s: the steps are %v", want, got)
+			t.Errorf("%s: the steps are %v, want two done and three cached", want, got)
 		}
 		w.must("run", "chain.yaml")
 		if got := w.states()["two"]; got != "cached" {
-			t.Errorf("%s: after the repair the step is %s", want, got)
+			t.Errorf("%s: after the repair, step two is %s, want cached", want, got)
 		}
 	}
 }
@@ -192,7 +192,7 @@ func TestHostileRuns(t *testing.T) {
 		}
 	}
 	if out := w.must("ls", "runs"); !strings.Contains(out, "one") || strings.Contains(out, "2099") {
-		t.Errorf("the listing is\n%s", out)
+		t.Errorf("the listing lacks run one, or has a damaged run:\n%s", out)
 	}
 	w.must("plan", "one.yaml", "--set", "s.salt=3")
 }
@@ -216,7 +216,7 @@ func TestFullOutput(t *testing.T) {
 		err := cmd.Run()
 		if code := failure.Class(cmd.ProcessState.ExitCode()); code != failure.Resources ||
 			!strings.Contains(stderr.String(), "no space left") {
-			t.Errorf("%v: %v\n%s", args, err, stderr.String())
+			t.Errorf("%v: %v, want exit code 7 and an error about space\n%s", args, err, stderr.String())
 		}
 	}
 }
@@ -240,6 +240,6 @@ func TestNoStore(t *testing.T) {
 		w.fails(failure.Input, []string{"there is no store in ", "hint: run a recipe here first"}, args...)
 	}
 	if left, err := os.ReadDir(w.dir); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
+		t.Errorf("the directory is not empty: %v, %v", left, err)
 	}
 }

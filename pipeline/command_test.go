@@ -53,14 +53,14 @@ test "$(pwd)" = "$HOME"
 	w.must("run", "sub/r.yaml")
 	table := w.must("get", "table.table")
 	if !strings.HasPrefix(table, "hello --wide 1e3\n{\"headline\"") || !strings.HasSuffix(table, "notes\n") {
-		t.Errorf("the table is\n%s", table)
+		t.Errorf("the table must have the arguments, then the JSON of step one, then the notes, but is\n%s", table)
 	}
 	if got := w.must("get", "table.names"); strings.TrimSpace(got) != `{"names": "GREETING HOME PATH TMPDIR"}` {
-		t.Errorf("the command sees the variables %s", got)
+		t.Errorf("the command sees the variables %s, want GREETING, HOME, PATH and TMPDIR", got)
 	}
 	logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/table.log"))
 	if err != nil || len(logs) != 1 || read(t, logs[0]) != "it wrote a table\n" {
-		t.Errorf("logs: %v, %v", logs, err)
+		t.Errorf("logs of step table: %v, %v; want one, with the line that the command prints", logs, err)
 	}
 	for _, want := range []string{"output table of command version 1", `args=["--wide","1e3"]`, "program=sha256:"} {
 		if out := w.must("lineage", "table.table"); !strings.Contains(out, want) {
@@ -73,7 +73,7 @@ test "$(pwd)" = "$HOME"
 		t.Helper()
 		w.must("run", "sub/r.yaml")
 		if got := strings.Fields(strings.Split(w.must("status"), "\n")[3])[2]; got != want {
-			t.Errorf("%s: the command is %s, not %s", what, got, want)
+			t.Errorf("%s: the step is %s, not %s", what, got, want)
 		}
 	}
 	state("again", "cached")

@@ -102,7 +102,7 @@ func fields(t *testing.T, data []byte, v any) map[string]bool {
 	}
 	walk("", tree)
 	if !names["schema"] {
-		t.Errorf("no schema:\n%s", data)
+		t.Errorf("the document has no field schema:\n%s", data)
 	}
 	return names
 }

@@ -33,7 +33,7 @@ func TestRunThenHit(t *testing.T) {
 	w.must("run", "chain.yaml")
 	w.wantStates("second run", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 	if second := w.digests(); !maps.Equal(first, second) {
-		t.Errorf("digests changed:\n%v\n%v", first, second)
+		t.Errorf("the second run has other digests than the first:\n%v\nwant\n%v", second, first)
 	}
 
 	// Running the recipe with another, empty store gives the same digests.
@@ -41,7 +41,7 @@ func TestRunThenHit(t *testing.T) {
 	other.write("chain.yaml", chain)
 	other.must("run", "chain.yaml", "--jobs", "3")
 	if got := other.digests(); !maps.Equal(first, got) {
-		t.Errorf("another store has other digests:\n%v\n%v", first, got)
+		t.Errorf("the digests in another store are\n%v\nwant\n%v", got, first)
 	}
 }
 
@@ -88,14 +88,14 @@ func TestScoresSideBySide(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 ||
 		len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["toy salt"] != 0.001 {
-		t.Errorf("%v, %+v", err, all)
+		t.Errorf("error %v, %+v; want one table with three rows, the second with value 5 and salt 0.001", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
 
 	// Older versions stored runs without the declarations of stages.
 	records, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/runs/*.json"))
 	if err != nil || len(records) != 1 {
-		t.Fatal(records, err)
+		t.Fatalf("documents of runs: %v, %v; want one", records, err)
 	}
 	data, err := os.ReadFile(records[0])
 	if err != nil {
@@ -134,11 +134,11 @@ func TestPlanExplains(t *testing.T) {
 	w.write("chain.yaml", chain)
 	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") ||
 		!strings.Contains(out, "0 of 3") {
-		t.Errorf("plan in an empty store:\n%s", out)
+		t.Errorf("the plan in an empty store lacks \"no run of stage toy is known\" or \"0 of 3\":\n%s", out)
 	}
 	w.must("run", "chain.yaml")
 	if out := w.must("plan", "chain.yaml"); strings.Contains(out, "miss") || !strings.Contains(out, "3 of 3") {
-		t.Errorf("plan after the run:\n%s", out)
+		t.Errorf("the plan after the run has a miss, or lacks \"3 of 3\":\n%s", out)
 	}
 	out := w.must("plan", "chain.yaml", "--set", "two.salt=0.25", "--set", "two.shape={a: [1, x]}")
 	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape",
@@ -148,7 +148,7 @@ func TestPlanExplains(t *testing.T) {
 		}
 	}
 	if got := w.must("ls", "runs"); strings.Count(got, "chain") != 1 {
-		t.Errorf("plan left a run:\n%s", got)
+		t.Errorf("the history must have the one run and nothing from plan:\n%s", got)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestNondeterminismIsWrittenDown(t *testing.T) {
 		t.Errorf("the nondeterminism is not reported:\n%s", got)
 	}
 	if got := w.digests(); !maps.Equal(got, before) {
-		t.Errorf("the first result was replaced:\n%v\n%v", before, got)
+		t.Errorf("the digests changed from\n%v\nto\n%v", before, got)
 	}
 }
 
@@ -253,7 +253,7 @@ steps:
 	w.fails(2, []string{"step other: steps must be positive"}, "plan", "r.yaml")
 	w.fails(2, []string{"the recipe has no step tow\nhint: did you mean two?"}, "plan", "r.yaml", "tow")
 	if out := w.must("plan", "r.yaml", "two"); !strings.Contains(out, "0 of 2 steps") {
-		t.Errorf("the plan of step two:\n%s", out)
+		t.Errorf("the plan of step two lacks \"0 of 2 steps\":\n%s", out)
 	}
 	w.must("run", "r.yaml", "two")
 	w.wantStates("two", map[string]string{"one": "done", "two": "done"})
@@ -277,21 +277,21 @@ func TestImportsAndRefs(t *testing.T) {
 		t.Errorf("with the same bytes from a file as input, the step is %s, not cached", got)
 	}
 	if got := w.digests(); !maps.Equal(got, fromRef) {
-		t.Errorf("digests differ: %v %v", got, fromRef)
+		t.Errorf("the digests are %v, want %v", got, fromRef)
 	}
 	if got := w.must("lineage", "s.out"); !strings.Contains(got, digest+"  imported") {
 		t.Errorf("lineage does not go back to the file:\n%s", got)
 	}
 	w.must("get", "ref:the/data", "copy.json")
 	if got, err := os.ReadFile(filepath.Join(w.dir, "copy.json")); err != nil || string(got) != `{"link": "outside"}` {
-		t.Errorf("got back %q, %v", got, err)
+		t.Errorf("the copy of the ref has %q, %v", got, err)
 	}
 	if got := w.must("get", digest); got != `{"link": "outside"}` {
-		t.Errorf("got back %q", got)
+		t.Errorf("get of the digest prints %q", got)
 	}
 	w.must("put", "s.out", "--ref", "best")
 	if got := w.must("ls", "refs"); !strings.Contains(got, fromRef["s.out"]) {
-		t.Errorf("an output cannot be named:\n%s", got)
+		t.Errorf("the refs lack the digest of s.out:\n%s", got)
 	}
 	w.fails(3, []string{"did you mean s.out?"}, "get", "s.ouz", "x")
 }

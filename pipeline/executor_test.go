@@ -37,6 +37,6 @@ func TestExecutorMistakes(t *testing.T) {
 	const want = "is not the program for which the job was submitted"
 	w.fails(failure.Usage, []string{want}, "exec", "slow.yaml", "one", "--job", job, "--described", "00")
 	if record := read(t, filepath.Join(job, "one.json")); !strings.Contains(record, want) {
-		t.Errorf("record:\n%s", record)
+		t.Errorf("the record of the job lacks %q:\n%s", want, record)
 	}
 }

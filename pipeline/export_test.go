@@ -74,7 +74,7 @@ func TestExportRetries(t *testing.T) {
 	pods := podsOf(t, w.must("export", "argo", "r.yaml"), nil)
 	w.env = newWorkplace(t).env
 	if res := w.run(pods[0].args...); res.code != failure.Resources || strings.Contains(res.stderr, "retry") {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 7 and no retry\n%s", res.code, res.stderr)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestExportMistakes(t *testing.T) {
 	} {
 		res := w.fails(failure.Usage, c.want, append([]string{"export", "argo"}, c.args...)...)
 		if res.stdout != "" {
-			t.Errorf("%v: standard output:\n%s", c.args, res.stdout)
+			t.Errorf("%v: standard output is not empty:\n%s", c.args, res.stdout)
 		}
 	}
 	w.must("export", "argo", "here.yaml", "b", "--input", "b.data=ref:mine/a")
@@ -136,6 +136,7 @@ func TestExportMistakes(t *testing.T) {
 	res := w.run("export", "argo", "nightly.yaml")
 	if res.code != failure.Usage || !strings.Contains(res.stderr, "AWS_ENDPOINT_URL contains credentials") ||
 		bytes.Contains([]byte(res.stdout+res.stderr), []byte("secret@")) {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 2 and an error that does not show the credentials\n%s%s", res.code, res.stdout,
+			res.stderr)
 	}
 }

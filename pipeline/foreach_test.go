@@ -97,7 +97,7 @@ steps=2,salt=1e-3
 	}
 	digests := w.digests()
 	if n := len(digests); n != 9*3+1 {
-		t.Errorf("%d outputs: %v", n, digests)
+		t.Errorf("%d outputs, want 28: %v", n, digests)
 	}
 	seen := map[string]string{}
 	for output, digest := range digests {
@@ -109,7 +109,7 @@ steps=2,salt=1e-3
 		}
 	}
 	if len(seen) != 4 {
-		t.Errorf("instances: %v", seen)
+		t.Errorf("step again has the outputs %v, want those of 4 instances", seen)
 	}
 	// An instance has the same key as a step that is written out.
 	w.write("one.yaml", "name: one\nsteps:\n  data: {stage: toy}\n"+
@@ -145,7 +145,7 @@ steps=2,salt=1e-3
 	// The order of values changes no key.
 	w.write("sweep.yaml", strings.NewReplacer("[2, 10]", "[10, 2]").Replace(sweep))
 	if out := w.must("plan", "sweep.yaml"); !strings.Contains(out, "10 of 10 steps are cached") {
-		t.Errorf("with another order:\n%s", out)
+		t.Errorf("after a change of the order, not all 10 steps are cached:\n%s", out)
 	}
 }
 
@@ -172,10 +172,10 @@ steps:
 	for _, document := range []string{status, plan} {
 		state, reason := w.item(document, "b")
 		if !strings.HasPrefix(state, "skip") || reason != "a.value < 3 does not hold: a.value is 3" {
-			t.Errorf("step b: %s, %s", state, reason)
+			t.Errorf("step b: state %s, reason %q; want it skipped, since a.value is 3", state, reason)
 		}
 		if state, reason = w.item(document, "c"); !strings.HasPrefix(state, "skip") || reason != "needs b" {
-			t.Errorf("step c: %s, %s", state, reason)
+			t.Errorf("step c: state %s, reason %q; want it skipped, since it needs b", state, reason)
 		}
 	}
 	w.must("run", "r.yaml", "--set", "a.steps=2")

@@ -42,7 +42,7 @@ func TestGC(t *testing.T) {
 	w.must("run", "a.yaml", "--set", "s.salt=4")
 	w.must("run", "b.yaml", "--set", "s.salt=5")
 	if r := w.gc("--delete"); r.KeptRuns != 5 || len(r.Freed) != 0 {
-		t.Errorf("without options: %+v", r)
+		t.Errorf("without options: %+v, want 5 kept runs and nothing freed", r)
 	}
 	for _, c := range []struct {
 		args          []string
@@ -53,20 +53,20 @@ func TestGC(t *testing.T) {
 		{[]string{"--keep-last=0", "--recipe=b"}, 1, 2}, {[]string{"--keep-last=0", "--grace=1h"}, 0, 0},
 	} {
 		if r := w.gc(c.args...); freedOf(r, "runs") != c.runs || freedOf(r, "actions") != c.actions || r.Deleted {
-			t.Errorf("%v would free %+v, want %d runs and %d actions", c.args, r.Freed, c.runs, c.actions)
+			t.Errorf("%v: %+v, want nothing deleted, and %d runs and %d actions to free", c.args, r, c.runs, c.actions)
 		}
 	}
 	if out := w.must("store", "gc", "--keep-last=1", "--grace=0s"); !strings.Contains(out, "nothing was deleted") {
-		t.Errorf("a dry run prints\n%s", out)
+		t.Errorf("a dry run does not say that nothing was deleted:\n%s", out)
 	}
 	if r := w.gc("--keep-last=1", "--delete"); freedOf(r, "actions") != 2 || !r.Deleted || r.KeptRuns != 2 {
-		t.Errorf("freed %+v", r)
+		t.Errorf("got %+v, want 2 actions freed and 2 runs kept", r)
 	}
 	if out := w.must("store", "check", "--deep"); !strings.Contains(out, " 0 damaged") {
-		t.Errorf("the check prints\n%s", out)
+		t.Errorf("the check finds damage:\n%s", out)
 	}
 	if out := w.must("lineage", "ref:best"); !strings.Contains(out, "salt=3") {
-		t.Errorf("the lineage of a ref is\n%s", out)
+		t.Errorf("the lineage of ref:best lacks salt=3:\n%s", out)
 	}
 	for salt, want := range map[string]string{"1": "done", "3": "cached", "4": "cached"} {
 		w.must("run", "a.yaml", "--set", "s.salt="+salt)
@@ -94,24 +94,24 @@ func TestRm(t *testing.T) {
 		return du
 	}
 	if m := measured(); len(m.Runs) != 1 || m.Runs[0].Size != m.Refs[0].Size || m.Runs[0].Own != 0 || m.Unreferenced != 0 {
-		t.Errorf("a run and a ref to its output: %+v", m)
+		t.Errorf("a run and a ref to its output: %+v, want equal sizes, and no bytes that only the run needs", m)
 	}
 	if out := w.must("rm", id); !strings.Contains(out, "store gc") {
-		t.Errorf("rm prints %q", out)
+		t.Errorf("rm prints %q, want advice to run store gc", out)
 	}
 	if m := measured(); len(m.Runs) != 0 || m.Refs[0].Own != m.Refs[0].Size || m.Refs[0].Size == 0 {
-		t.Errorf("after rm of the run: %+v", m)
+		t.Errorf("after rm of the run: %+v, want no run, and a ref that alone needs all its bytes", m)
 	}
 	if r := w.gc("--delete"); len(r.Freed) != 0 {
-		t.Errorf("gc while the ref exists: %+v", r)
+		t.Errorf("gc while the ref exists: %+v, want nothing freed", r)
 	}
 	w.must("rm", "ref:best")
 	if m := measured(); m.Unreferenced == 0 || m.Stages[0].Objects != 1 {
-		t.Errorf("after rm of the ref: %+v", m)
+		t.Errorf("after rm of the ref: %+v, want unreferenced bytes and one object of the stage", m)
 	}
 	w.must("store", "du")
 	if r := w.gc("--delete"); freedOf(r, "actions") != 1 {
-		t.Errorf("gc after rm of the ref: %+v", r)
+		t.Errorf("gc after rm of the ref: %+v, want 1 action freed", r)
 	}
 	w.fails(3, []string{"no ref best"}, "rm", "ref:best")
 	w.fails(3, []string{"no run"}, "rm", id)

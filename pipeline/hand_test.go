@@ -31,12 +31,12 @@ func TestStageByHand(t *testing.T) {
 	args := []string{"--input", "data=ref:start", "--steps=3", "--out=made"}
 	res := w.hand(toy, args...)
 	if res.code != failure.Input || !strings.Contains(res.stderr, "there is no store in this directory\nhint: ") {
-		t.Errorf("without a store: exit code %d, %s", res.code, res.stderr)
+		t.Errorf("without a store: exit code %d, want 3 and a hint; %s", res.code, res.stderr)
 	}
 	w.write("start.json", "{}")
 	w.must("put", "start.json", "--ref", "start")
 	if res = w.hand(toy, args...); res.code != 0 || !strings.HasPrefix(res.stdout, "in made: out.json (") {
-		t.Errorf("exit code %d, %s%s", res.code, res.stdout, res.stderr)
+		t.Errorf("exit code %d, want 0 and the name of the output; %s%s", res.code, res.stdout, res.stderr)
 	}
 	eventually(t, "the gateway ends with the stage", func() bool { return len(w.running("pipeline")) == 0 })
 
@@ -47,7 +47,7 @@ func TestStageByHand(t *testing.T) {
 	}
 	const hint = "hint: run pipeline store serve in this directory"
 	if res = w.hand(alone, args...); res.code != failure.Usage || !strings.Contains(res.stderr, hint) {
-		t.Errorf("without the runner: exit code %d, %s", res.code, res.stderr)
+		t.Errorf("without the runner: exit code %d, want 2 and %q; %s", res.code, hint, res.stderr)
 	}
 	w.serve()
 	for _, program := range []string{toy, alone} {

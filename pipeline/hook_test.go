@@ -25,7 +25,7 @@ func TestHook(t *testing.T) {
 	}
 	out := w.must("run", "one.yaml", "--hook", "cat >doc.json; echo mailed")
 	if d := document(); d.Schema != 1 || d.State != "done" || len(d.Steps) != 1 || d.Steps[0].State != "done" {
-		t.Errorf("the hook got %+v", d)
+		t.Errorf("the hook got %+v, want schema 1, a run that is done, and one step that is done", d)
 	}
 	if strings.Contains(out, "mailed") {
 		t.Errorf("the hook's output is among the results:\n%s", out)
@@ -33,11 +33,11 @@ func TestHook(t *testing.T) {
 	w.fails(failure.Numeric, []string{"mailed"}, "run", "one.yaml", "--set", "s.fail=numeric", "--set", "s.salt=2",
 		"--hook", "cat >doc.json; echo mailed")
 	if d := document(); d.State != "failed" || d.Steps[0].Exit != failure.Numeric || d.Steps[0].Error == "" {
-		t.Errorf("the hook got %+v", d)
+		t.Errorf("the hook got %+v, want a failed run whose step has exit code 6 and an error", d)
 	}
 	if res := w.run("run", "one.yaml", "--hook", "exit 3"); res.code != 0 ||
 		!strings.Contains(res.stderr, "warning: the hook failed: exit status 3") {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 0 and a warning that the hook failed\n%s", res.code, res.stderr)
 	}
 }
 

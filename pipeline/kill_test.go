@@ -84,11 +84,11 @@ func TestKillNine(t *testing.T) {
 		}
 		w.must("run", "slow.yaml")
 		if got := w.digests(); !maps.Equal(got, want) {
-			t.Fatalf("round %d: digests differ:\n%v\n%v", round, got, want)
+			t.Fatalf("round %d: the digests are\n%v\nwant\n%v", round, got, want)
 		}
 		out := w.must("store", "check", "--deep")
 		if !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
-			t.Errorf("round %d: the store is not clean:\n%s", round, out)
+			t.Errorf("round %d: the check finds damaged or stray objects:\n%s", round, out)
 		}
 		for _, pattern := range []string{".vapo/tmp/*", ".vapo/store/vapo/live/*/*", ".vapo/store/vapo/.sgwtmp/*/*"} {
 			if left, _ := filepath.Glob(filepath.Join(w.dir, pattern)); len(left) > 0 {
@@ -137,7 +137,7 @@ func TestGatewayRestarts(t *testing.T) {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	if got := w.digests(); !maps.Equal(got, want) {
-		t.Errorf("digests differ:\n%v\n%v", got, want)
+		t.Errorf("the digests are\n%v\nwant\n%v", got, want)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestTerminate(t *testing.T) {
 		kill(t, cmd.Process.Pid, sig)
 		err := cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 143 {
-			t.Fatalf("exit code %d (%v) after %v\n%s", code, err, sig, stderr.String())
+			t.Fatalf("exit code %d (%v) after %v, want 143\n%s", code, err, sig, stderr.String())
 		}
 		if text := stderr.String(); !strings.Contains(text, "hint: run the same command again to resume") {
 			t.Errorf("no hint to resume:\n%s", text)
@@ -163,11 +163,11 @@ func TestTerminate(t *testing.T) {
 		w.write("slow.yaml", slow)
 		w.must("run", "slow.yaml")
 		if got := w.digests(); !maps.Equal(got, want) {
-			t.Errorf("digests differ:\n%v\n%v", got, want)
+			t.Errorf("the digests are\n%v\nwant\n%v", got, want)
 		}
 		log, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
 		if err != nil || len(log) != 2 {
-			t.Fatalf("logs: %v, %v", log, err)
+			t.Fatalf("logs of step one: %v, %v; want two", log, err)
 		}
 		if text, err := os.ReadFile(log[1]); err != nil || !strings.Contains(string(text), "resuming") {
 			t.Errorf("the second run started over: %v\n%s", err, text)
@@ -192,13 +192,13 @@ func TestInterruptedStatus(t *testing.T) {
 		return len(logs) == 1
 	})
 	if got := w.states()["one"]; got != "running" {
-		t.Errorf("a running step is %q", got)
+		t.Errorf("a running step is %q, want running", got)
 	}
 	kill(t, cmd.Process.Pid, syscall.SIGKILL)
 	_ = cmd.Wait()
 	eventually(t, "the stage ends", func() bool { return len(w.processes("toy")) == 0 })
 	if got := w.must("status"); !strings.Contains(got, "run ") || !strings.Contains(got, interrupted) {
-		t.Errorf("status of a killed run:\n%s", got)
+		t.Errorf("the status of a killed run does not say that it was interrupted:\n%s", got)
 	}
 }
 
@@ -225,6 +225,6 @@ func TestTwoRunnersAtOnce(t *testing.T) {
 		}
 	}
 	if got := w.digests(); !maps.Equal(got, want) {
-		t.Errorf("digests differ:\n%v\n%v", got, want)
+		t.Errorf("the digests are\n%v\nwant\n%v", got, want)
 	}
 }

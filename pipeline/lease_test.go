@@ -63,14 +63,14 @@ func TestEqualRunsShareWork(t *testing.T) {
 				}
 			}
 			if got := places[0].digests(); !maps.Equal(got, want) {
-				t.Errorf("digests differ:\n%v\n%v", got, want)
+				t.Errorf("the digests are\n%v\nwant\n%v", got, want)
 			}
 			if got := executions(t, places...); !maps.Equal(got, once) {
 				t.Errorf("the steps were started %v times, not once each", got)
 			}
 			live, _ := filepath.Glob(filepath.Join(places[0].dir, ".vapo/store/vapo/live/*/*"))
 			if len(live) != 0 {
-				t.Errorf("left behind: %v", live)
+				t.Errorf("live state of finished steps is left: %v", live)
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func TestNoWait(t *testing.T) {
 	kill(t, second.Process.Pid, syscall.SIGTERM)
 	_ = second.Wait()
 	if code := second.ProcessState.ExitCode(); code != 143 || !strings.Contains(stderr.String(), "waiting for ") {
-		t.Errorf("the waiting run ends with %d:\n%s", code, stderr.String())
+		t.Errorf("the waiting run ends with %d, want 143 and a message that it waits:\n%s", code, stderr.String())
 	}
 }
 
@@ -146,10 +146,10 @@ func TestFrozenRunner(t *testing.T) {
 	}
 	second, waitSecond := start()
 	if res := waitSecond(); res.code != 0 || !strings.Contains(res.stderr, "waiting for ") {
-		t.Errorf("the second run ends with %d:\n%s", res.code, res.stderr)
+		t.Errorf("the second run ends with %d, want 0 and a message that it waits:\n%s", res.code, res.stderr)
 	}
 	if got := second.digests(); !maps.Equal(got, want) {
-		t.Errorf("digests differ:\n%v\n%v", got, want)
+		t.Errorf("the digests are\n%v\nwant\n%v", got, want)
 	}
 	if states, _ := filepath.Glob(state); len(states) != 0 {
 		t.Errorf("live state is left before the first run wakes up: %v", states)
@@ -158,10 +158,10 @@ func TestFrozenRunner(t *testing.T) {
 		kill(t, pid, syscall.SIGCONT)
 	}
 	if res := wait(); res.code != 0 || !strings.Contains(res.stderr, "taken over") {
-		t.Errorf("the first run ends with %d:\n%s", res.code, res.stderr)
+		t.Errorf("the first run ends with %d, want 0, after another run has taken over\n%s", res.code, res.stderr)
 	}
 	if got := first.digests(); !maps.Equal(got, want) {
-		t.Errorf("digests differ:\n%v\n%v", got, want)
+		t.Errorf("the digests are\n%v\nwant\n%v", got, want)
 	}
 	if left, _ := filepath.Glob(filepath.Join(store.dir, ".vapo/store/vapo/live/*/*")); len(left) != 0 {
 		t.Errorf("the first run wrote after it had lost its lease: %v", left)

@@ -89,7 +89,8 @@ func TestRecipeMistakes(t *testing.T) {
 			w.write("r.yaml", test.recipe)
 			res := w.run(append([]string{"run", "r.yaml"}, test.args...)...)
 			if want := "pipeline: error: " + test.want; res.code != test.code || res.stderr != want || res.stdout != "" {
-				t.Errorf("exit code %d, want %d\ngot  %swant %s", res.code, test.code, res.stderr, want)
+				t.Errorf("exit code %d, want %d; standard output %q, want none\ngot  %swant %s", res.code, test.code,
+					res.stdout, res.stderr, want)
 			}
 		})
 	}
@@ -133,7 +134,7 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	if out := newWorkplace(t).must("--version"); !strings.HasPrefix(out, "pipeline of vapo ") ||
 		!strings.Contains(out, "built with go") {
-		t.Errorf("got %q", out)
+		t.Errorf("got %q, want the name of the program and the version of Go", out)
 	}
 }
 

@@ -76,7 +76,7 @@ func TestNew(t *testing.T) {
 		args := append(append([]string{"new"}, c.args...), "--budget", "10m")
 		out := w.must(append(args, bin...)...)
 		if !strings.Contains(out, "run it with: ") || !strings.Contains(out, name+".yaml") {
-			t.Errorf("%s: the output does not say how to run it:\n%s", name, out)
+			t.Errorf("the output does not say how to run %s.yaml:\n%s", name, out)
 		}
 		text, err := os.ReadFile(filepath.Join(w.dir, name+".yaml"))
 		if err != nil {
@@ -114,15 +114,15 @@ func TestPrices(t *testing.T) {
 	}
 	for _, c := range [][2]float64{{p.perStep, 0.1}, {p.perSample, 0.06}, {p.fixed, 6}} {
 		if math.Abs(c[0]-c[1]) > 1e-9 {
-			t.Errorf("the prices are %+v", *p)
+			t.Errorf("the prices are %+v, want 0.1 a step, 0.06 a sample and 6 in any case", *p)
 		}
 	}
 	// If other programs slowed down the short run, all of the long run's time counts as time of its training steps.
 	if p, err := d.prices(took(2), took(1)); err != nil || math.Abs(p.perStep-0.1) > 1e-9 {
-		t.Errorf("a longer run that took less time: %+v, %v", p, err)
+		t.Errorf("a longer run that took less time: %+v, %v; want 0.1 a step", p, err)
 	}
 	if c, err := (&prices{perStep: 0.1, block: 64, n: 500}).choose(5 * time.Minute); err != nil || c.n != 500 {
-		t.Errorf("samples that cost nothing: %+v, %v", c, err)
+		t.Errorf("samples that cost nothing: %+v, %v; want all 500 samples", c, err)
 	}
 }
 
@@ -140,11 +140,12 @@ func TestChoose(t *testing.T) {
 		got, err := p.choose(budget)
 		if err != nil || got.steps != c.steps || got.n != c.n || got.seconds > budget.Seconds() ||
 			got.seconds < 0.7*budget.Seconds() {
-			t.Errorf("%s: %+v, %v; want %d steps and %d samples", c.budget, got, err, c.steps, c.n)
+			t.Errorf("%s: %+v, %v; want %d steps and %d samples in 70 to 100 %% of the budget", c.budget, got, err, c.steps,
+				c.n)
 		}
 	}
 	if _, err := p.choose(20 * time.Second); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("a budget for fewer than 100 steps: %v", err)
+		t.Errorf("a budget for fewer than 100 steps: %v, want a usage error", err)
 	}
 	// Every template must have the parameters that draft.write sets.
 	for name, text := range map[string]string{"images": imagesRecipe, "table": tableRecipe, "mixture": mixtureRecipe} {
@@ -158,7 +159,7 @@ func TestChoose(t *testing.T) {
 			t.Fatal(err)
 		}
 		if given(r, "potential", "steps") != 77 || given(r, "samples", "n") != 77 {
-			t.Errorf("%s:\n%s", name, d.text)
+			t.Errorf("%s: steps and n are not both 77:\n%s", name, d.text)
 		}
 	}
 }

@@ -31,10 +31,10 @@ func TestReadOnlyStore(t *testing.T) {
 	}
 	res := reader.run("run", "one.yaml")
 	if res.code != 0 || !strings.Contains(res.stderr, "warning: the history lacks this run") {
-		t.Errorf("a cached run ends with %d:\n%s", res.code, res.stderr)
+		t.Errorf("a cached run ends with %d, want 0 and a warning that the history lacks it:\n%s", res.code, res.stderr)
 	}
 	if out := reader.must("plan", "one.yaml"); !strings.Contains(out, "hit") {
-		t.Errorf("the plan is\n%s", out)
+		t.Errorf("the plan has no hit:\n%s", out)
 	}
 	reader.must("get", "s.out", "copy")
 	res = reader.fails(failure.Store, []string{"read-only", "hint: "}, "run", "one.yaml", "--set", "s.salt=4")

@@ -24,7 +24,7 @@ steps:
 	}
 	res := w.run("run", "r.yaml", "--jobs", "3")
 	if res.code != 0 || strings.Count(res.stderr, lacks) != 2 {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 0 and two warnings about missing cores\n%s", res.code, res.stderr)
 	}
 	// The two large steps must not overlap.
 	var order []string
@@ -35,11 +35,11 @@ steps:
 		}
 	}
 	if len(order) != 8 || order[0] != order[2] || order[4] != order[6] {
-		t.Errorf("the large steps overlap: %v\n%s", order, res.stderr)
+		t.Errorf("the large steps must start and end one after the other: %v\n%s", order, res.stderr)
 	}
 	logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
 	if err != nil || len(logs) != 1 || !strings.Contains(read(t, logs[0]), `"threads":1`) {
-		t.Errorf("the stage of step one does not report one thread: %v, %v", logs, err)
+		t.Errorf("logs of step one: %v, %v; want one log, which reports one thread", logs, err)
 	}
 	w.write("r.yaml", strings.ReplaceAll(recipe, "resources: {cores: 1000000}", "resources: {gpus: 9}"))
 	w.must("run", "r.yaml")

@@ -57,11 +57,11 @@ func TestRetriesOutliveAFault(t *testing.T) {
 		}
 	}
 	if got := w.states()["s"]; got != "done" {
-		t.Errorf("the step is %s", got)
+		t.Errorf("the step is %s, want done", got)
 	}
 	var status struct{ Steps []struct{ Retries int } }
 	if err := json.Unmarshal([]byte(w.must("status", "--json")), &status); err != nil || status.Steps[0].Retries != 2 {
-		t.Errorf("status: %v, %+v", err, status)
+		t.Errorf("status: %v, %+v; want 2 retries", err, status)
 	}
 }
 
@@ -106,10 +106,10 @@ func TestRetryAfterSIGTERM(t *testing.T) {
 	res := <-done
 	if res.code != 0 || !strings.Contains(res.stderr, "retry 1 of 5 in ") ||
 		!strings.Contains(res.stderr, "after exit code 143 (terminated)") {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 0, and retry 1 of 5 after exit code 143\n%s", res.code, res.stderr)
 	}
 	if got, want := w.digests()["s.out"], want.digests()["s.out"]; got != want {
-		t.Errorf("the result is %s, not %s as without a signal", got, want)
+		t.Errorf("the digest is %s, want %s as without a signal", got, want)
 	}
 }
 
@@ -127,16 +127,16 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("a timeout was tried again:\n%s", res.stderr)
 	}
 	if got := w.states()["s"]; got != "failed" {
-		t.Errorf("the step is %s", got)
+		t.Errorf("the step is %s, want failed", got)
 	}
 	// The timeout is not part of the key, so the step resumes.
 	w.write("r.yaml", strings.Replace(recipe, "TIMEOUT", "", 1))
 	w.must("run", "r.yaml", "--set", "s.delay=0")
 	if out := w.must("lineage", "s.out"); !strings.Contains(out, "action ") {
-		t.Errorf("lineage:\n%s", out)
+		t.Errorf("the lineage has no action:\n%s", out)
 	}
 	logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/s.log"))
 	if err != nil || len(logs) != 2 || !strings.Contains(read(t, logs[1]), "resuming") {
-		t.Errorf("the second run did not resume: %v, %v", logs, err)
+		t.Errorf("logs of step s: %v, %v; want two, and the second run to resume", logs, err)
 	}
 }

@@ -54,7 +54,8 @@ func TestSeries(t *testing.T) {
 	} {
 		plan := w.must("plan", "chain.yaml", "--set", "one.steps="+c.steps, "--set", c.set)
 		if continues := strings.Contains(plan, "continues after "+c.from+" steps of action"); continues != (c.from != "0") {
-			t.Errorf("%s steps, %s: the plan is\n%s", c.steps, c.set, plan)
+			t.Errorf("%s steps, %s: want a plan that continues after %s steps (0: that continues nothing)\n%s", c.steps,
+				c.set, c.from, plan)
 		}
 		if got := resumed(c.steps, "--set", c.set); got != c.from {
 			t.Errorf("%s steps, %s: continued from %q, want %s", c.steps, c.set, got, c.from)
@@ -87,7 +88,7 @@ func TestSeries(t *testing.T) {
 	// If the index of the series is damaged, the run starts from the beginning.
 	entries, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/series/*/*"))
 	if err != nil || len(entries) != 8 {
-		t.Fatalf("entries of series %v, %v", entries, err)
+		t.Fatalf("entries of series: %v, %v; want 8", entries, err)
 	}
 	for _, path := range entries {
 		if err := os.WriteFile(path, []byte("no key\n"), 0o644); err != nil {

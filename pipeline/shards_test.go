@@ -23,12 +23,12 @@ func TestShards(t *testing.T) {
 	w.write("r.yaml", fmt.Sprintf(sharded, "steps: 3"))
 	if plan := w.must("plan", "r.yaml"); !strings.Contains(plan, "\n    in 3 shards\n") ||
 		!strings.Contains(plan, "0 of 3 steps") {
-		t.Errorf("the plan:\n%s", plan)
+		t.Errorf("the plan lacks \"in 3 shards\" or \"0 of 3 steps\":\n%s", plan)
 	}
 	res := w.run("run", "r.yaml", "--jobs", "3", "--keep-going", "--set", "chain.fail-shard=2")
 	if res.code != 3 || !strings.Contains(res.stderr, "shard 2/3 cannot be computed") ||
 		!strings.Contains(res.stderr, "needs chain[shard=2]") {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 3, the error of shard 2 and a step that needs it\n%s", res.code, res.stderr)
 	}
 	w.wantStates("one shard fails", map[string]string{"data": "done", "chain": "skipped", "end": "skipped",
 		"chain[shard=1]": "done", "chain[shard=2]": "failed", "chain[shard=3]": "done"})
@@ -36,7 +36,7 @@ func TestShards(t *testing.T) {
 	res = w.run("run", "r.yaml")
 	if res.code != 0 || strings.Contains(res.stderr, "its part is there already") ||
 		!strings.Contains(res.stderr, "parts found parts=3") || !strings.Contains(res.stderr, "1 cached, 2 done in") {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 0, one new part, three parts found, 1 step cached, 2 done\n%s", res.code, res.stderr)
 	}
 	w.wantStates("only the failed shard runs", map[string]string{"data": "cached", "chain": "done", "end": "done",
 		"chain[shard=2]": "done"})
@@ -45,7 +45,7 @@ func TestShards(t *testing.T) {
 	w.wantStates("again", map[string]string{"data": "cached", "chain": "cached", "end": "cached"})
 	if res := w.run("run", "r.yaml", "--fresh"); res.code != 0 || strings.Contains(res.stderr, "[shard=") ||
 		!maps.Equal(first, w.digests()) {
-		t.Errorf("--fresh: exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("--fresh: exit code %d, want 0, no shards and the same digests\n%s", res.code, res.stderr)
 	}
 	// exec runs one shard alone, as a batch system does. The whole step does not wait for shards that nobody runs.
 	w.write("r.yaml", fmt.Sprintf(sharded, "steps: 4"))
@@ -61,7 +61,7 @@ func TestShards(t *testing.T) {
 	whole.write("r.yaml", strings.Replace(fmt.Sprintf(sharded, "steps: 3"), ", shards: 3", "", 1))
 	whole.must("run", "r.yaml")
 	if got := whole.digests(); !maps.Equal(first, got) {
-		t.Errorf("with shards %v, without %v", first, got)
+		t.Errorf("digests with shards:\n%v\nwithout:\n%v", first, got)
 	}
 }
 
@@ -114,7 +114,7 @@ steps:
 		}
 	}
 	if !maps.Equal(digests[true], digests[false]) {
-		t.Errorf("with shards %v, without %v", digests[true], digests[false])
+		t.Errorf("digests with shards:\n%v\nwithout:\n%v", digests[true], digests[false])
 	}
 }
 
@@ -130,12 +130,12 @@ steps:
 	res := w.run("run", "r.yaml")
 	if res.code != 0 || strings.Contains(res.stderr, "shard") ||
 		strings.Count(res.stderr, "a.value < 3 does not hold") != 2 {
-		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+		t.Errorf("exit code %d, want 0, no shard, and two steps whose condition does not hold\n%s", res.code, res.stderr)
 	}
 	for _, document := range []string{w.must("status", "--json"), w.must("plan", "r.yaml", "--json")} {
 		state, reason := w.item(document, "b[salt=2]")
 		if !strings.HasPrefix(state, "skip") || reason != "a.value < 3 does not hold: a.value is 3" {
-			t.Errorf("step b: %s, %s", state, reason)
+			t.Errorf("step b[salt=2]: state %s, reason %q; want it skipped, since a.value is 3", state, reason)
 		}
 	}
 }

@@ -40,16 +40,16 @@ func TestManyRunners(t *testing.T) {
 				}
 				for range runners {
 					if res := <-results; res.code != 0 || strings.Contains(res.stderr, "warning") {
-						t.Errorf("round %d: exit code %d\n%s", round, res.code, res.stderr)
+						t.Errorf("round %d: exit code %d, want 0 and no warning\n%s", round, res.code, res.stderr)
 					}
 				}
 				if a, b := places[0].digests(), places[1].digests(); !maps.Equal(a, b) {
-					t.Errorf("round %d: digests differ:\n%v\n%v", round, a, b)
+					t.Errorf("round %d: the two directories have different digests:\n%v\n%v", round, a, b)
 				}
 			}
 			steps := 3 * rounds
 			if n := strings.Count(places[0].must("ls", "actions"), "toy/1"); n != steps {
-				t.Errorf("%d steps have %d records", steps, n)
+				t.Errorf("%d steps have %d records, want one each", steps, n)
 			}
 			started := 0
 			for _, n := range executions(t, places...) {
@@ -57,7 +57,7 @@ func TestManyRunners(t *testing.T) {
 			}
 			t.Logf("%d runs of %d steps started %d stages", runners*rounds, steps, started)
 			if started*10 > steps*11 {
-				t.Errorf("%d stages were started for %d steps", started, steps)
+				t.Errorf("%d stages were started for %d steps, want at most 10 %% more than steps", started, steps)
 			}
 		})
 	}
@@ -112,14 +112,14 @@ func TestRetraining(t *testing.T) {
 	growth := float64(sizes[len(sizes)-1]-sizes[0]) / float64(rounds-every)
 	t.Logf("%.1f bytes a run, %.1f MB in a year of runs every five minutes", growth, growth*365*perDay/1e6)
 	if growth*365*perDay > 500e6 {
-		t.Errorf("the store grows: %v", sizes)
+		t.Errorf("the store grows by more than 500 MB a year; its sizes are %v", sizes)
 	}
 	if n := strings.Count(w.must("ls", "actions"), "toy/1"); n != 3*5 {
 		t.Errorf("the store has %d actions, want those of 5 kept runs of 3 steps", n)
 	}
 	out := w.must("store", "check", "--deep")
 	if !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
-		t.Errorf("the store is not clean:\n%s", out)
+		t.Errorf("the check finds damaged or stray objects:\n%s", out)
 	}
 	w.must("run", "chain.yaml", "--set", fmt.Sprintf("one.salt=%d", rounds-1))
 	w.wantStates("a kept run", map[string]string{"one": "cached", "two": "cached", "three": "cached"})

@@ -79,10 +79,10 @@ func TestExportLint(t *testing.T) {
 		return string(out), err
 	}
 	if out, err := lint(files...); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("the linter rejects the exports: %v\n%s", err, out)
 	}
 	if out, err := lint("broken.yaml"); err == nil || !strings.Contains(out, "date") {
-		t.Errorf("the linter accepts a task that needs an unknown task: %s", out)
+		t.Errorf("a task needs the unknown task date, but the linter reports: %v, %s", err, out)
 	}
 }
 
@@ -165,7 +165,7 @@ func podsOf(t *testing.T, text string, given map[string]string) (pods []pod) {
 		fill := strings.NewReplacer(pairs...).Replace
 		c := w.Spec.Templates[templates[task.Template]].Container
 		if !slices.Equal(c.Command, []string{"pipeline"}) || c.WorkingDir != "/tmp" {
-			t.Errorf("task %s: command %v in %s", task.Name, c.Command, c.WorkingDir)
+			t.Errorf("task %s: command %v in %s, want pipeline in /tmp", task.Name, c.Command, c.WorkingDir)
 		}
 		p := pod{task: task.Name, needs: task.Dependencies}
 		for _, arg := range c.Args {
@@ -240,7 +240,7 @@ func TestExportedPods(t *testing.T) {
 				continue
 			}
 			if !slices.Equal(p.secrets, []string{"vapo-store"}) {
-				t.Errorf("task %s: secrets %v", p.task, p.secrets)
+				t.Errorf("task %s: secrets %v, want vapo-store alone", p.task, p.secrets)
 			}
 			tmp := t.TempDir()
 			cmd := exec.Command(filepath.Join(w.bin, "pipeline"), p.args...)
@@ -251,7 +251,7 @@ func TestExportedPods(t *testing.T) {
 				t.Fatalf("task %s: %v\n%s", p.task, err, out)
 			}
 			if left, err := os.ReadDir(tmp); err != nil || len(left) != 1 || left[0].Name() != ".vapo" {
-				t.Errorf("task %s leaves %v, %v", p.task, left, err)
+				t.Errorf("task %s leaves %v, %v; want .vapo alone", p.task, left, err)
 			}
 			done[p.task] = true
 		}
@@ -269,7 +269,7 @@ func TestExportedPods(t *testing.T) {
 	cloud.must("run", "pods.yaml", "--set", "samples.n=500")
 	status := cloud.must("status") // never and after are skipped
 	if strings.Contains(status, " done ") || strings.Count(status, " cached ") != 8 {
-		t.Errorf("after the workflow, a run finds:\n%s", status)
+		t.Errorf("after the workflow, a run does not find all 8 steps cached:\n%s", status)
 	}
 	if got := cloud.digests(); !maps.Equal(got, want) {
 		t.Errorf("digests %v, want %v", got, want)

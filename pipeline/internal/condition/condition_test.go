@@ -48,7 +48,7 @@ func TestHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := c[0].Holds(test.value); got != test.want || (err != nil) != test.fails {
-			t.Errorf("%s for %v: %v, %v", test.text, test.value, got, err)
+			t.Errorf("%s for %v: %v, %v; want %v, an error: %v", test.text, test.value, got, err, test.want, test.fails)
 		}
 	}
 }
@@ -61,12 +61,12 @@ func FuzzParse(f *testing.F) {
 		list, err := Parse(text)
 		var e *Error
 		if err != nil && (!errors.As(err, &e) || e.Offset < 0 || e.Offset > len(text)) {
-			t.Fatalf("%q: %v", text, err)
+			t.Fatalf("%q: want an error with an offset in the text, got %v", text, err)
 		}
 		for _, c := range list {
 			again, err := Parse(c.Text)
 			if err != nil || len(again) != 1 || again[0].Const != c.Const || again[0].Op != c.Op {
-				t.Fatalf("%q is read again as %+v, %v", c.Text, again, err)
+				t.Fatalf("%q is read again as %+v, %v; want %+v", c.Text, again, err, c)
 			}
 		}
 	})

@@ -16,7 +16,7 @@ func TestLoadWhatWasSaved(t *testing.T) {
 		return got
 	}
 	if got := load(); len(got) > 0 {
-		t.Errorf("from no file: %v", got)
+		t.Errorf("loaded %v without a file, want nothing", got)
 	}
 	Save(path, want)
 	if got := load(); !maps.EqualFunc(got, want, func(a, b []int) bool { return len(a) == len(b) }) {
@@ -24,7 +24,7 @@ func TestLoadWhatWasSaved(t *testing.T) {
 	}
 	var other map[string]string
 	if Load(path, &other); len(other) > 0 {
-		t.Errorf("loaded as another type: %v", other)
+		t.Errorf("loaded %v as another type, want nothing", other)
 	}
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestLoadWhatWasSaved(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := load(); len(got) > 0 {
-			t.Errorf("from damaged file %d: %v", i, got)
+			t.Errorf("loaded %v from damaged file %d, want nothing", got, i)
 		}
 	}
 	Save(filepath.Join(path, "below", "a file"), want) // does not fail

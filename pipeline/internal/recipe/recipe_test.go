@@ -75,7 +75,7 @@ func TestForms(t *testing.T) {
 	const text = "name: x\nsteps: {a: {stage: s, params: {p: %s}}}"
 	for _, start := range []string{"\ufeff", "%YAML 1.2\n---\n", "\ufeff%YAML 1.1\n---\n"} {
 		if r, err := Parse([]byte(start+strings.Replace(text, "%s", "1", 1)), "r"); err != nil || r.Name != "x" {
-			t.Errorf("%q: %v", start, err)
+			t.Errorf("%q: error %v, want a recipe named x", start, err)
 		}
 	}
 	for value, want := range map[string]string{
@@ -177,7 +177,7 @@ func TestSet(t *testing.T) {
 		"potental.steps=1": "the recipe has no step potental", "data.x=[": "--set data.x=[: ",
 	} {
 		if err := r.Set(arg); err == nil || !strings.Contains(err.Error(), want) || failure.ClassOf(err) != failure.Usage {
-			t.Errorf("%s: %v, want %q", arg, err, want)
+			t.Errorf("%s: %v, want a usage error with %q", arg, err, want)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestSetInput(t *testing.T) {
 		"c.x=y": "the recipe has no step c"} {
 		if err := r.SetInput(arg); err == nil || !strings.Contains(err.Error(), want) ||
 			failure.ClassOf(err) != failure.Usage {
-			t.Errorf("%s: %v, want %q", arg, err, want)
+			t.Errorf("%s: %v, want a usage error with %q", arg, err, want)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{filepath.Join(dir, "none.yaml"), dir} {
 		if _, err := Load(path); failure.ClassOf(err) != failure.Usage {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: %v, want a usage error", path, err)
 		}
 	}
 	path := filepath.Join(dir, "r.yaml")
@@ -236,7 +236,7 @@ func TestSuggest(t *testing.T) {
 		}
 	}
 	if got := Suggest("x", nil, "they are"); got != "they are: none" {
-		t.Error(got)
+		t.Errorf("without names: %q", got)
 	}
 }
 
@@ -260,12 +260,12 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if r.Name == "" || len(r.Steps) == 0 {
-			t.Fatalf("an empty recipe was accepted: %+v", r)
+			t.Fatalf("a recipe without a name or without steps was accepted: %+v", r)
 		}
 		seen := map[string]bool{}
 		for _, s := range r.Steps {
 			if seen[s.Name] || s.Stage == "" || s.Pos.Line < 1 {
-				t.Fatalf("bad step %+v", s)
+				t.Fatalf("a step has no stage, no line, or a name that another step has: %+v", s)
 			}
 			seen[s.Name] = true
 		}
@@ -279,7 +279,7 @@ func FuzzParse(f *testing.F) {
 		names := map[string]bool{}
 		for _, s := range steps {
 			if names[s.Name] || s.Base == "" {
-				t.Fatalf("bad instance %+v", s)
+				t.Fatalf("after the expansion, a step has no base, or a name that another step has: %+v", s)
 			}
 			names[s.Name] = true
 		}

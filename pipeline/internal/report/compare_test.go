@@ -224,7 +224,7 @@ func TestScoresOverAverageLength(t *testing.T) {
 	}
 	for _, v := range []any{"std:0.1@600", "ema", "0.07", nil, true} {
 		if x, ok := coordinate(v); ok {
-			t.Errorf("%v is drawn at %v", v, x)
+			t.Errorf("%v is drawn at %v, want it left out", v, x)
 		}
 	}
 }
@@ -242,7 +242,7 @@ func TestBins(t *testing.T) {
 		got := []string{}
 		for _, q := range binSeries([]byte(text)) {
 			if q.name != "loss" {
-				t.Errorf("%s: quantity %s", text, q.name)
+				t.Errorf("%s: quantity %s, want loss", text, q.name)
 			}
 			for _, s := range q.list {
 				got = append(got, s.name)
@@ -262,7 +262,7 @@ func TestVarianceByTime(t *testing.T) {
 		fmt.Sprintf(line, 3, fmt.Sprintf(with, 7))
 	list := binSeries([]byte(text))
 	if len(list) != 2 || list[0].name != "gradient_variance" || list[0].title() != "Gradient variance by time" {
-		t.Fatalf("quantities %+v", list)
+		t.Fatalf("quantities %+v, want two, the first with the title \"Gradient variance by time\"", list)
 	}
 	want := []series{{"0 to 0.5", plotter.XYs{{X: 1, Y: 4}, {X: 3, Y: 4}}},
 		{"0.5 to 1", plotter.XYs{{X: 1, Y: 5}, {X: 3, Y: 7}}}}

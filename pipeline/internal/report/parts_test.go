@@ -23,18 +23,18 @@ func TestTicksAreRoundAndInside(t *testing.T) {
 	for _, r := range [][2]float64{{0, 1000}, {1, 60}, {0.11, 0.97}, {-3, 7}, {1e-9, 3e-9}, {5e7, 9e7}, {-1e90, 1e90}} {
 		ticks := plainTicks{}.Ticks(r[0], r[1])
 		if len(ticks) < 3 || len(ticks) > 8 {
-			t.Errorf("%d ticks from %g to %g", len(ticks), r[0], r[1])
+			t.Errorf("%d ticks from %g to %g, want 3 to 8", len(ticks), r[0], r[1])
 		}
 		for _, k := range ticks {
 			if k.Value < r[0]-1e-9*math.Abs(r[0]) || k.Value > r[1]+1e-9*math.Abs(r[1]) || len(k.Label) > 10 {
-				t.Errorf("tick %g %q from %g to %g", k.Value, k.Label, r[0], r[1])
+				t.Errorf("tick %g %q lies outside %g to %g, or has more than 10 characters", k.Value, k.Label, r[0], r[1])
 			}
 		}
 	}
 	for _, r := range [][2]float64{{0.01, 1.2}, {0.3, 2.5}, {1e-30, 1e30}, {1e-99, 1e99}} {
 		ticks := logTicks{}.Ticks(r[0], r[1])
 		if len(ticks) < 2 || len(ticks) > 10 {
-			t.Errorf("%d ticks from %g to %g", len(ticks), r[0], r[1])
+			t.Errorf("%d ticks from %g to %g, want 2 to 10", len(ticks), r[0], r[1])
 		}
 	}
 }
@@ -46,15 +46,15 @@ func TestLongMetricsAreThinned(t *testing.T) {
 	}
 	list, bad := readMetrics([]byte(b.String() + "{\"step\":\"1\"}\nnonsense\n\n[1]\n"))
 	if len(list) != 1 || list[0].name != "loss" || len(list[0].xy) != 5000 || bad != 3 {
-		t.Fatalf("%d series, %d bad lines", len(list), bad)
+		t.Fatalf("%d series, %d bad lines; want one series of 5000 values of loss, and 3 bad lines", len(list), bad)
 	}
 	thin := list[0].downsample()
 	if len(thin.xy) != maxPoints {
-		t.Errorf("%d points left", len(thin.xy))
+		t.Errorf("%d points are left, want %d", len(thin.xy), maxPoints)
 	}
 	for i, p := range thin.xy {
 		if math.Abs(p.Y-2) > 1e-12 || (i > 0 && p.X < thin.xy[i-1].X) {
-			t.Fatalf("point %d is %v", i, p)
+			t.Fatalf("point %d is %v; want y = 2, and x not less than before", i, p)
 		}
 	}
 }
@@ -91,7 +91,7 @@ func TestDAGLayers(t *testing.T) {
 	for _, needs := range [][2][]string{{{"b"}, {"a"}}, {{"a"}, {"b"}}} {
 		if d := drawDAG([]Step{{Name: "a", Needs: needs[0]}, {Name: "b", Needs: needs[1]}}, func(int) string { return "" },
 			func(int) string { return "" }); len(d.Nodes) != 2 {
-			t.Errorf("%d nodes", len(d.Nodes))
+			t.Errorf("a cycle has %d nodes in the drawing, want 2", len(d.Nodes))
 		}
 	}
 	if d := drawDAG(nil, nil, nil); len(d.Nodes) != 0 {

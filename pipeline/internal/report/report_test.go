@@ -77,7 +77,7 @@ func TestPlaces(t *testing.T) {
 	local := imageRun(t)
 	local.Steps[1].Host = "laptop"
 	if text := textOf(t, render(t, local)); !strings.Contains(text, "laptop") || strings.Contains(text, "queued") {
-		t.Errorf("the page of a local run:\n%s", text)
+		t.Errorf("the page of a local run lacks its host, or says that a step was queued:\n%s", text)
 	}
 }
 
@@ -145,16 +145,16 @@ func checkSelfContained(t testing.TB, page string) {
 	walk = func(n *html.Node) {
 		if n.Type == html.ElementNode {
 			if !allowed[n.Data] {
-				t.Errorf("element %s on the page", n.Data)
+				t.Errorf("element %s is not allowed on the page", n.Data)
 			}
 			for _, a := range n.Attr {
 				switch {
 				case strings.HasPrefix(a.Key, "on") || a.Key == "href" || a.Key == "srcset":
-					t.Errorf("attribute %s=%q of %s", a.Key, a.Val, n.Data)
+					t.Errorf("attribute %s=%q of %s is not allowed on the page", a.Key, a.Val, n.Data)
 				case a.Key == "src" && !strings.HasPrefix(a.Val, "data:image/png;base64,"):
-					t.Errorf("source %q of %s", a.Val, n.Data)
+					t.Errorf("source %q of %s is not embedded in the page", a.Val, n.Data)
 				case a.Key == "style" && strings.Contains(a.Val, "url("):
-					t.Errorf("style %q of %s", a.Val, n.Data)
+					t.Errorf("style %q of %s loads a file", a.Val, n.Data)
 				}
 			}
 		}
@@ -224,7 +224,7 @@ func TestDamagedBlobs(t *testing.T) {
 	for _, want := range []string{"output score is not", "its manifest is malformed", "is not a PNG image",
 		"1 lines are not numbers"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("%q is missing", want)
+			t.Errorf("%q is not on the page", want)
 		}
 	}
 	if err := Write(&bytes.Buffer{}, nil); err == nil {

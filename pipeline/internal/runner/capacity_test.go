@@ -20,7 +20,7 @@ func TestPool(t *testing.T) {
 	}
 	a, err := take(recipe.Resources{Cores: 3, GPUs: 1})
 	if want := []string{"GOMAXPROCS=3", "CUDA_VISIBLE_DEVICES=3"}; err != nil || !slices.Equal(a.env(), want) {
-		t.Errorf("%v, %v", a.env(), err)
+		t.Errorf("the first step has %v, %v; want %v", a.env(), err, want)
 	}
 	for _, want := range []recipe.Resources{{Cores: 2}, {GPUs: 2}, {Cores: 9}} {
 		if got, err := take(want); err == nil {
@@ -29,10 +29,10 @@ func TestPool(t *testing.T) {
 	}
 	b, err := take(recipe.Resources{Memory: 100, GPUs: 1})
 	if want := []string{"CUDA_VISIBLE_DEVICES=5"}; err != nil || !slices.Equal(b.env(), want) {
-		t.Errorf("%v, %v", b.env(), err)
+		t.Errorf("the second step has %v, %v; want %v", b.env(), err, want)
 	}
 	if c, err := take(recipe.Resources{}); err != nil || len(c.env()) > 0 {
-		t.Errorf("a step that asks for nothing: %v, %v", c.env(), err)
+		t.Errorf("a step that asks for nothing has %v, %v; want no variables", c.env(), err)
 	}
 	got := make(chan capacity)
 	waiting := make(chan struct{})
@@ -44,19 +44,19 @@ func TestPool(t *testing.T) {
 	p.giveBack(a)
 	p.giveBack(b)
 	if all := <-got; all.cores != 4 || all.memory != 100 || len(all.gpus) > 0 {
-		t.Errorf("a step that asks for more than the machine has got %+v", all)
+		t.Errorf("a step got %+v, want 4 cores, 100 bytes and no GPU, since it asks for more than the machine has", all)
 	}
 }
 
 func TestLacks(t *testing.T) {
 	r := capacity{cores: 2, memory: 4e9}
 	if got := r.lacks(recipe.Resources{Cores: 2, Memory: 4e9}); got != "" {
-		t.Error(got)
+		t.Errorf("lacks returned %q, want nothing", got)
 	}
 	const want = "it asks for 3 cores, and this machine has 2; " +
 		"it asks for 8.0 GB of memory, and this machine has 4.0 GB; it asks for 1 GPUs, and this machine has 0"
 	if got := r.lacks(recipe.Resources{Cores: 3, Memory: 8e9, GPUs: 1}); got != want {
-		t.Error(got)
+		t.Errorf("lacks returned %q, want %q", got, want)
 	}
 	if got := (capacity{cores: 1}).lacks(recipe.Resources{Memory: 8e9}); got != "" {
 		t.Errorf("the memory of the machine is unknown, but lacks returned %q", got)

@@ -37,7 +37,7 @@ func TestJobsFor(t *testing.T) {
 	names := func(store string, d []*Decision) (first, second string) {
 		jobs, err := jobsFor(store, d)
 		if err != nil || len(jobs) != 2 || len(jobs[1].Needs) != 1 || jobs[1].Needs[0] != jobs[0] {
-			t.Fatalf("%v, %v", jobs, err)
+			t.Fatalf("jobs %v, error %v; want two jobs, of which the second needs the first", jobs, err)
 		}
 		return jobs[0].Name, jobs[1].Name
 	}
@@ -56,7 +56,7 @@ func TestJobsFor(t *testing.T) {
 	} {
 		a, b := names(other.store, other.plan)
 		if (a != first) != other.firstToo || b == second {
-			t.Errorf("%s: %s, %s", what, a, b)
+			t.Errorf("%s: the names are %s and %s; they were %s and %s", what, a, b, first, second)
 		}
 	}
 	cached := chain(1, "")
@@ -82,11 +82,11 @@ func TestJobRecord(t *testing.T) {
 	}
 	s, _ := j.record()
 	if s == nil || s.State != Failed || s.Exit != failure.Store || s.Hint != "look at it" || s.Place.Host != "n1" {
-		t.Errorf("%+v", s)
+		t.Errorf("the record is %+v, want a failure with exit code 4, the hint and the host", s)
 	}
 	j.ID = "13"
 	if s, _ := j.record(); s != nil {
-		t.Errorf("the record of another job: %+v", s)
+		t.Errorf("the record of another job was read: %+v", s)
 	}
 	path := filepath.Join(dir, "first.json")
 	data, err := os.ReadFile(path)
@@ -94,6 +94,6 @@ func TestJobRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s, _ := j.record(); s != nil {
-		t.Errorf("half a record: %+v", s)
+		t.Errorf("half a record was read: %+v", s)
 	}
 }

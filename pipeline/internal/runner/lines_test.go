@@ -24,7 +24,7 @@ func TestParseLine(t *testing.T) {
 			progress = strings.Join([]string{itoa(p.Done) + "/" + itoa(p.Total), p.Unit, p.Fields}, " ")
 		}
 		if got.Level != test.level || got.Text != test.text || progress != test.progress {
-			t.Errorf("%q: %+v, progress %q", test.in, got, progress)
+			t.Errorf("%q: %+v, progress %q; want %+v", test.in, got, progress, test)
 		}
 	}
 }
@@ -44,14 +44,15 @@ func TestLineReader(t *testing.T) {
 	}
 	l.flush()
 	if log.String() != text {
-		t.Error("the log is not what was written")
+		t.Error("the log is not the text that was written")
 	}
 	if err, hint := l.lastError(); err != "the second" || hint != "" {
-		t.Errorf("last error %q, hint %q", err, hint)
+		t.Errorf("last error %q, want \"the second\"; hint %q, want none", err, hint)
 	}
 	tail := l.tail()
 	if len(tail) != tailLines || tail[len(tail)-1].Text != "part" || len(shown) != 35 {
-		t.Errorf("%d lines kept, %d shown, last %q", len(tail), len(shown), tail[len(tail)-1].Text)
+		t.Errorf("%d lines kept, want %d; %d shown, want 35; the last is %q, want part", len(tail), tailLines, len(shown),
+			tail[len(tail)-1].Text)
 	}
 	// A line that never ends must not fill the memory.
 	endless := newLineReader(&bytes.Buffer{}, func(Line) {})
@@ -59,7 +60,7 @@ func TestLineReader(t *testing.T) {
 		_, _ = endless.Write(bytes.Repeat([]byte("x"), maxLine/2))
 	}
 	if len(endless.partial) > 2*maxLine {
-		t.Errorf("%d bytes are held", len(endless.partial))
+		t.Errorf("%d bytes are held, want at most %d", len(endless.partial), 2*maxLine)
 	}
 }
 

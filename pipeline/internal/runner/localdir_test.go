@@ -23,21 +23,21 @@ func TestClaimRace(t *testing.T) {
 					return
 				}
 				if alive, known := r.Alive(id); !alive || !known {
-					t.Errorf("run %s: alive %v, known %v", id, alive, known)
+					t.Errorf("run %s is active: alive %v, known %v, want both true", id, alive, known)
 				}
 				release()
 				if alive, known := r.Alive(id); alive || !known {
-					t.Errorf("run %s has ended: alive %v, known %v", id, alive, known)
+					t.Errorf("run %s has ended: alive %v, want false; known %v, want true", id, alive, known)
 				}
 			}
 		})
 	}
 	runs.Wait()
 	if alive, known := r.Alive("another"); alive || known {
-		t.Errorf("a run of another directory: alive %v, known %v", alive, known)
+		t.Errorf("a run of another directory: alive %v, known %v, want both false", alive, known)
 	}
 	if left, err := os.ReadDir(filepath.Join(r.Dir, "tmp")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
+		t.Errorf("the directory tmp is not empty: %v, %v", left, err)
 	}
 }
 
@@ -66,13 +66,13 @@ func TestOldRunsAreTrimmed(t *testing.T) {
 		return len(dirs)
 	}
 	if n := count(); n != localRuns+1 {
-		t.Errorf("%d runs have local files", n)
+		t.Errorf("%d runs have local files, want %d", n, localRuns+1)
 	}
 	if _, err := os.Stat(r.RunDir("20260101-000000000-0000")); err != nil {
 		t.Errorf("the directory of an active run: %v", err)
 	}
 	release()
 	if n := count(); n != localRuns {
-		t.Errorf("%d runs have local files at the end", n)
+		t.Errorf("%d runs have local files at the end, want %d", n, localRuns)
 	}
 }

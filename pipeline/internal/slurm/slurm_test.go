@@ -54,7 +54,7 @@ func TestCommand(t *testing.T) {
 	shards[1].ID = "39_2"
 	j.Needs = shards
 	if got := dependency(j); !slices.Equal(got, []string{"--dependency=afterok:40:39_2,singleton"}) {
-		t.Errorf("%q", got)
+		t.Errorf("the options of the dependency are %q, want jobs 40 and 39_2", got)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestCleanup(t *testing.T) {
 	}
 	options, script := (&Slurm{Site: site}).cleanup("/it's/1", []string{"7", "12"})
 	if got := strings.Join(options, " "); !strings.Contains(got, "--comment=/it's/1 --dependency=afterany:7:12 ") {
-		t.Errorf("options: %s", got)
+		t.Errorf("the options lack the directory as comment, or the dependency on both jobs: %s", got)
 	}
 	want := "#!/bin/bash\n#SBATCH --partition=gpu\n#SBATCH --qos=low\nrm -f '/it'\\''s/1/store.env'\n"
 	if diff := cmp.Diff(want, script); diff != "" {
@@ -137,11 +137,11 @@ func TestLimit(t *testing.T) {
 		"1-12": 36 * time.Hour, "1-0:30": 24*time.Hour + 30*time.Minute, "2-1:02:03": 49*time.Hour + 123*time.Second,
 	} {
 		if got, ok := parseLimit(text); !ok || got != want {
-			t.Errorf("%s: %v, %v", text, got, ok)
+			t.Errorf("%s: %v, valid: %v; want %v", text, got, ok, want)
 		}
 	}
 	if _, err := parseSite("#SBATCH -p main\n#SBATCH -t soon\n"); err == nil || !strings.Contains(err.Error(), "line 2") {
-		t.Errorf("error: %v", err)
+		t.Errorf("got %v, want an error about line 2", err)
 	}
 }
 
@@ -151,7 +151,7 @@ func FuzzSite(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parseSite(text)
 		if err == nil && (s.limit < 0 || strings.HasPrefix(s.text, "#!")) {
-			t.Errorf("%q: limit %v, text %q", text, s.limit, s.text)
+			t.Errorf("%q: limit %v, want none below 0; text %q, want none that begins with #!", text, s.limit, s.text)
 		}
 	})
 }
@@ -168,10 +168,10 @@ const printed = `2|vapo-two-5be4c7f0a1b2c3d4|PENDING|2026-11-27T07:36:53|Depende
 func TestQueue(t *testing.T) {
 	queue, err := parseQueue([]byte(printed))
 	if err != nil || len(queue) != 5 {
-		t.Fatalf("%v, %v", queue, err)
+		t.Fatalf("queue %v, error %v; want five entries", queue, err)
 	}
 	if queue[0].comment != "/shared/runs/a|b" || queue[0].submitted.Unix() != 1795765013 {
-		t.Errorf("%+v", queue[0])
+		t.Errorf("the first entry is %+v, want comment /shared/runs/a|b and time 1795765013", queue[0])
 	}
 	type summary struct {
 		usable bool
@@ -200,7 +200,7 @@ func FuzzQueue(f *testing.F) {
 		queue, err := parseQueue(out)
 		for _, e := range queue {
 			if err != nil || !jobID.MatchString(e.id) || !strings.HasPrefix(e.name, "vapo-") {
-				t.Errorf("%+v, %v", e, err)
+				t.Errorf("entry %+v, error %v; want no error, an ID of a job, and a name that begins with vapo-", e, err)
 			}
 		}
 	})
@@ -217,7 +217,7 @@ func TestFind(t *testing.T) {
 	first.Found = true
 	second := job("b", &recipe.Step{}, first)
 	if !find(queue, second) || second.ID != "5" || second.Dir != "/shared/runs/1" || !second.Found {
-		t.Errorf("%+v", second)
+		t.Errorf("job 5 of the queue was not found: %+v", second)
 	}
 
 	// A task is found by its index. Tasks that are not in the queue are submitted together.
@@ -226,7 +226,7 @@ func TestFind(t *testing.T) {
 		{id: "6_3", name: shards[0].Name, state: "FAILED", comment: "/shared/runs/1"}}
 	group := together(tasks, shards)
 	if got := arrayOptions(group); !slices.Equal(got, []string{"--array=1,3,4"}) || shards[1].ID != "6_2" {
-		t.Errorf("%q, shard 2 is job %q", got, shards[1].ID)
+		t.Errorf("options %q, want --array=1,3,4; shard 2 is job %q, want 6_2", got, shards[1].ID)
 	}
 
 	// sbatch got no answer, but the controller may have accepted the job.
@@ -237,7 +237,7 @@ func TestFind(t *testing.T) {
 	}
 	lost.Dir = "/shared/runs/1"
 	if accepted(queue, lost); lost.ID != "5" || lost.Found {
-		t.Errorf("%+v", lost)
+		t.Errorf("got %+v, want the ID 5 and Found false", lost)
 	}
 }
 
@@ -256,6 +256,6 @@ func TestStoreEnv(t *testing.T) {
 	data, err := os.ReadFile(path)
 	if info, _ := os.Stat(path); err != nil || string(data) != `export AWS_SECRET_ACCESS_KEY='it'\''s'`+"\n" ||
 		info.Mode().Perm() != 0o600 {
-		t.Errorf("%q, %v, %v", data, info.Mode(), err)
+		t.Errorf("%s has %q, mode %v, error %v; want a quoted key and mode 0600", path, data, info.Mode(), err)
 	}
 }
