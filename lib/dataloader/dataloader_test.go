@@ -83,7 +83,7 @@ func TestOrderOfOneWindow(t *testing.T) {
 		t.Errorf("CIFAR-10 is shuffled in windows of %d, want 50000", n)
 	}
 	if n := NewOrder(0, 1e6, 12288, Default).WindowRows(); n != 85*256 {
-		t.Errorf("windows of %d images of 12288 bytes, want 21760", n)
+		t.Errorf("a million images of 12288 bytes are shuffled in windows of %d, want 21760", n)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestOrder(t *testing.T) {
 		for epoch := range 4 {
 			e := slices.Clone(all[epoch*n : (epoch+1)*n])
 			if epoch > 0 && slices.Equal(e, all[:n]) {
-				t.Errorf("%d samples: epoch %d has the order of the first", n, epoch)
+				t.Errorf("%d samples: epoch %d has the same order as epoch 0, want another", n, epoch)
 			}
 			window := slices.Clone(e[:20])
 			slices.Sort(window)
@@ -109,12 +109,12 @@ func TestOrder(t *testing.T) {
 				}
 			}
 			if slices.Equal(window, e[:20]) {
-				t.Errorf("%d samples: the window is in order", n)
+				t.Errorf("%d samples: the first window is in order, want it shuffled", n)
 			}
 			slices.Sort(e)
 			for i, v := range e {
 				if v != i {
-					t.Fatalf("%d samples: epoch %d is no permutation", n, epoch)
+					t.Fatalf("%d samples: epoch %d does not contain each sample once", n, epoch)
 				}
 			}
 		}
@@ -122,7 +122,7 @@ func TestOrder(t *testing.T) {
 		for range 100 {
 			k := rng.IntN(len(all))
 			if got := jumping.At(int64(k)); got != all[k] {
-				t.Fatalf("%d samples: position %d is sample %d out of order, %d in order", n, k, got, all[k])
+				t.Fatalf("%d samples: position %d is sample %d if read out of order, want %d", n, k, got, all[k])
 			}
 		}
 	}
@@ -176,7 +176,7 @@ func TestStreamEqualsMemory(t *testing.T) {
 				same(t, k, s, m)
 			}
 			if st := s.Stats(); st.CacheBytes > cache {
-				t.Errorf("cache of %d bytes: %+v", cache, st)
+				t.Errorf("the cache holds %d bytes, want at most %d", st.CacheBytes, cache)
 			}
 		}
 	}
@@ -195,7 +195,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 	if st := s.Stats(); st.ReadBlocks < 1000 || st.ReadBlocks > 1000+5+2+prefetch+2 {
-		t.Errorf("%d blocks were read, want the 1000 of two epochs and a few more", st.ReadBlocks)
+		t.Errorf("%d blocks were read, want 1000 for two epochs and at most %d more",
+			st.ReadBlocks, 5+2+prefetch+2)
 	}
 }
 
@@ -218,13 +219,14 @@ func TestCache(t *testing.T) {
 	}
 	st := s.Stats()
 	if info, err := s.cache.file.Stat(); err != nil || info.Size() > limit || st.CacheBytes != 500*slot {
-		t.Errorf("the cache file has %d bytes, the limit is %d: %+v, %v", info.Size(), limit, st, err)
+		t.Errorf("the cache file has %d bytes, want at most %d; blocks of %d bytes are cached, want %d (%v)",
+			info.Size(), limit, st.CacheBytes, 500*slot, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("the directory of the cache is not empty: %v, %v", left, err)
 	}
 	if share := float64(st.CacheBlocks) / (1000 * (epochs - 1)); share < 0.42 || share > 0.52 {
-		t.Errorf("%.3f of the reads are served by a cache of half of the blocks: %+v", share, st)
+		t.Errorf("a cache of half of the blocks serves %.3f of the reads, want 0.42 to 0.52: %+v", share, st)
 	}
 }
 
@@ -285,13 +287,13 @@ func TestStreamFails(t *testing.T) {
 		}
 	}
 	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "samples 48 to 51: ") {
-		t.Errorf("a label beyond the classes: error %v", err)
+		t.Errorf("a label beyond the classes: error %v, want an input error about samples 48 to 51", err)
 	}
 	p := points(50)
 	p.X[100] = float32(math.NaN())
 	b = encode(t, p)
 	if s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny}); failure.ClassOf(walk(s, 50)) != failure.Input {
-		t.Error("a NaN coordinate is not an error")
+		t.Error("a NaN coordinate gives no input error")
 	}
 	for name, b := range map[string][]byte{
 		"no samples":  encode(t, images(0)),

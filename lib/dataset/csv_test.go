@@ -14,13 +14,13 @@ func TestWriteCSVUnits(t *testing.T) {
 	var b bytes.Buffer
 	const plain = "x1,x2,label\n1,-0.5,1\n0,0,0\n"
 	if err := WriteCSV(&b, p, []Column{{"x1", 0, 1}, {"x2", 0, 1}}); err != nil || b.String() != plain {
-		t.Errorf("%q (%v)", b.String(), err)
+		t.Errorf("CSV %q (%v), want %q", b.String(), err, plain)
 	}
 	b.Reset()
 	p.Classes, p.Labels = []string{"so, so", "good"}, []int64{0, 1}
 	const want = "big,small,label\n1001000000000,-5e-13,\"so, so\"\n1000000000000,0,good\n"
 	if err := WriteCSV(&b, p, []Column{{"big", 1e12, 1e9}, {"small", 0, 1e-12}}); err != nil || b.String() != want {
-		t.Errorf("%q (%v)", b.String(), err)
+		t.Errorf("CSV %q (%v), want %q", b.String(), err, want)
 	}
 	if err := WriteCSV(&b, p, []Column{{"one", 0, 1}}); err == nil {
 		t.Error("one column for two coordinates is accepted")
@@ -45,7 +45,7 @@ func TestColumnsInTables(t *testing.T) {
 		table := sound.Table()
 		table.Meta[meta[0]] = meta[1]
 		if _, err := FromTable(table); failure.ClassOf(err) != failure.Input {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want an input error", name, err)
 		}
 	}
 }

@@ -69,7 +69,8 @@ func TestNPZRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := Read(blob); err != nil || got.Table().Meta[MetaDataset] != "" {
-			t.Errorf("%s: %v, named %q", name, err, got.Table().Meta[MetaDataset])
+			t.Errorf("%s: error %v, name %q, want none for a set read from a file without a suffix",
+				name, err, got.Table().Meta[MetaDataset])
 		}
 	}
 }
@@ -157,7 +158,7 @@ func TestNPZRefusals(t *testing.T) {
 		})
 		_, err := Read(path)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "x.npz") {
-			t.Errorf("%v, want the file and %q", err, c.want)
+			t.Errorf("error %v, want one with the file's name and %q", err, c.want)
 		}
 	}
 	// A single array may have any name.
@@ -166,7 +167,7 @@ func TestNPZRefusals(t *testing.T) {
 		return errors.Join(bytesOf("samples", 2, 4, 4, 3)(z), z.Close())
 	})
 	if s, err := Read(path); err != nil || s.Len() != 2 {
-		t.Errorf("an archive of one array: %v", err)
+		t.Errorf("an archive with one array of two images is not read as two samples (%v)", err)
 	}
 }
 
@@ -210,14 +211,14 @@ func TestArchives(t *testing.T) {
 		im := s.(*Images)
 		if !slices.Equal(im.Shape(), []int{3, 4, 5}) || !slices.Equal(im.Pixels, pixels) ||
 			!slices.Equal(im.Labels, []int64{2, 0, 1}) {
-			t.Errorf("%s is %+v", name, im)
+			t.Errorf("%s is read as %+v, want shape [3 4 5], labels [2 0 1] and pixels %v", name, im, pixels)
 		}
 	}
 	if s, err := Read(paths["grey"]); err != nil || !slices.Equal(s.Shape(), []int{1, 4, 5}) {
-		t.Errorf("grey: %v", err)
+		t.Errorf("grey: error %v, or the shape is not [1 4 5]", err)
 	}
 	if s, err := Read(paths["half-points"]); err != nil || s.(*Points).X[3] != 0.75 {
-		t.Errorf("half-points: %v", err)
+		t.Errorf("half-points: error %v, or coordinate 3 is not 0.75", err)
 	}
 	for name, c := range map[string]struct{ want, hint string }{
 		"one-hot":       {"arr_1 has shape [3 3]", "labels.argmax(1)"},
@@ -231,7 +232,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
 		}
 		if s, err := ReadUnlabelled(paths[name]); err != nil || s.Len() != 3 {
-			t.Errorf("%s without labels: %v", name, err)
+			t.Errorf("%s without labels: error %v, or not 3 samples", name, err)
 		}
 	}
 	for name, c := range map[string]struct{ want, hint string }{
@@ -253,6 +254,6 @@ func TestArchives(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Read(pointer); err == nil || !strings.Contains(failure.HintOf(err), "git lfs pull") {
-		t.Errorf("a Git LFS pointer: %v", err)
+		t.Errorf("a Git LFS pointer: error %v with hint %q, want the hint git lfs pull", err, failure.HintOf(err))
 	}
 }

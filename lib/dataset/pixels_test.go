@@ -14,10 +14,10 @@ func TestQuantizeInvertsNormalize(t *testing.T) {
 	var x [256]float32
 	Normalize(x[:], pixels[:])
 	if x[0] != -1 || x[255] != 1 || !slices.IsSorted(x[:]) {
-		t.Errorf("0 and 255 become %v and %v", x[0], x[255])
+		t.Errorf("0 to 255 become %v, want a sorted list from -1 to 1", x)
 	}
 	if Quantize(got[:], x[:]); got != pixels {
-		t.Errorf("0..255 become %v", got)
+		t.Errorf("0 to 255 become %v after Normalize and Quantize, want no change", got)
 	}
 }
 

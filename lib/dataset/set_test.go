@@ -53,12 +53,12 @@ func TestSetsRoundTrip(t *testing.T) {
 			t.Errorf("%T: (-want +got)\n%s", s, d)
 		}
 		if h := s.Head(1); h.Len() != 1 || !slices.Equal(h.Shape(), s.Shape()) {
-			t.Errorf("%T: head has %d samples of %v", s, h.Len(), h.Shape())
+			t.Errorf("%T: Head(1) has %d samples of %v, want 1 of %v", s, h.Len(), h.Shape(), s.Shape())
 		} else {
 			reread(t, h) // fails if the columns differ in length
 		}
 		if h := s.Head(1000); h.Len() != s.Len() {
-			t.Errorf("%T: head beyond the end has %d samples", s, h.Len())
+			t.Errorf("%T: Head(1000) has %d samples, want all %d", s, h.Len(), s.Len())
 		}
 	}
 }
@@ -183,10 +183,10 @@ func TestLogDensity(t *testing.T) {
 		}
 	}
 	if math.Abs(mass-1) > 1e-6 {
-		t.Errorf("the density integrates to %v", mass)
+		t.Errorf("the density integrates to %v, want 1", mass)
 	}
 	if got := m.LogDensity([]float64{1e6, 1e6}); math.IsNaN(got) || math.IsInf(got, 0) {
-		t.Errorf("log density far away is %v", got)
+		t.Errorf("log density far away is %v, want a finite number", got)
 	}
 }
 

@@ -46,7 +46,7 @@ func TestRGBShortcuts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got.Pixels, want.Pixels) || got.W != im.Bounds().Dx() || got.H != im.Bounds().Dy() {
-			t.Errorf("%s: the pixels differ from the slow path", name)
+			t.Errorf("%s: the size or pixels differ from those of the slow path", name)
 		}
 	}
 	rgba.Pix[7], nrgba.Pix[7] = 254, 254
@@ -116,17 +116,17 @@ func TestDecode(t *testing.T) {
 	red, green := want.Pixels[:3], want.Pixels[30:33]
 	if want.C != 3 || want.H != 5 || want.W != 6 ||
 		!slices.Equal(red, []uint8{0, 200, 255}) || !slices.Equal(green, []uint8{0, 10, 255}) {
-		t.Errorf("colours.png is %+v", want)
+		t.Errorf("colours.png is %+v, want 3x5x6 that begins with red 0, 200, 255 and green 0, 10, 255", want)
 	}
 	for _, name := range []string{"paletted.png", "colours.bmp", "paletted.gif", "two.gif"} {
 		got, err := Decode(files[name])
 		if err != nil || !slices.Equal(got.Pixels, want.Pixels) {
-			t.Errorf("%s: %+v (%v)", name, got, err)
+			t.Errorf("%s: %+v (%v), want the pixels of colours.png", name, got, err)
 		}
 	}
 	deep, err := Decode(files["deep.png"])
 	if err != nil || deep.Pixels[7] != 7 || deep.Pixels[30+7] != 1 || deep.Pixels[60] != 255 {
-		t.Errorf("deep.png: %+v (%v): 16-bit samples keep their upper bits", deep, err)
+		t.Errorf("deep.png: %+v (%v), want the upper 8 bits of each 16-bit sample", deep, err)
 	}
 	for _, name := range []string{"grey16.png", "grey.jpg"} {
 		grey, err := Decode(files[name])
@@ -135,7 +135,7 @@ func TestDecode(t *testing.T) {
 		}
 		plane := grey.Pixels[:30]
 		if !slices.Equal(grey.Pixels, slices.Concat(plane, plane, plane)) || !slices.Equal(grey.Grey().Pixels, plane) {
-			t.Errorf("%s: %+v", name, grey)
+			t.Errorf("%s: %+v, want three equal channels, and Grey to return one of them", name, grey)
 		}
 	}
 	huge := slices.Concat([]byte("GIF89a"), []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0}, files["paletted.gif"][13:])
@@ -160,11 +160,11 @@ func TestDecode(t *testing.T) {
 	} {
 		im, err := Decode(c.data)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, %v; want an error with %q", name, im, err, c.want)
+			t.Errorf("%s: image %v, error %v, want an error with %q", name, im, err, c.want)
 			continue
 		}
 		if damaged := strings.Contains(err.Error(), "damaged"); damaged {
-			t.Errorf("%s: %v, but the file is not damaged", name, err)
+			t.Errorf("%s: error %q calls a file damaged that is only unsupported", name, err)
 		}
 	}
 	delete(files, "two.gif") // its first frame is complete long before the end of the file
@@ -183,7 +183,7 @@ func TestNamed(t *testing.T) {
 		"x.webp": true, "png": false, "a.png.txt": false, "x": false, "x.heic": false, "x.tiff": false,
 	} {
 		if Named(name) != want {
-			t.Errorf("%s: %v", name, !want)
+			t.Errorf("Named(%q) = %v, want %v", name, !want, want)
 		}
 	}
 }
@@ -202,7 +202,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		im, err := Decode(data)
 		if err == nil && (im.C != 3 || len(im.Pixels) != 3*im.H*im.W || im.H != info.H || im.W != info.W || im.H*im.W == 0) {
-			t.Errorf("%d values for %dx%d pixels", len(im.Pixels), im.W, im.H)
+			t.Errorf("%d values in %d channels of %dx%d, want 3 channels of %dx%d as Inspect returns",
+				len(im.Pixels), im.C, im.W, im.H, info.W, info.H)
 		}
 		if err == nil {
 			im.Upright(info.Orientation)

@@ -24,20 +24,20 @@ func TestKindsAgainstPillow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(cases) != 54 {
-		t.Errorf("%d cases", len(cases))
+		t.Errorf("%d cases, want 54", len(cases))
 	}
 	for _, c := range cases {
 		im, err := Decode(c.File)
 		switch {
 		case c.Error != "":
 			if err == nil || !strings.Contains(err.Error(), c.Error) || strings.Contains(err.Error(), "damaged") {
-				t.Errorf("%s: %v, want an error with %q", c.Name, err, c.Error)
+				t.Errorf("%s: error %v, want one with %q that does not call the file damaged", c.Name, err, c.Error)
 			}
 		case err != nil:
 			t.Errorf("%s: %v", c.Name, err)
 		default:
 			if sum := sha256.Sum256(im.Pixels); hex.EncodeToString(sum[:]) != c.SHA256 {
-				t.Errorf("%s: other pixels than Pillow's", c.Name)
+				t.Errorf("%s: the pixels differ from Pillow's", c.Name)
 			}
 		}
 	}

@@ -39,7 +39,7 @@ func TestAgainstPillow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(golden.Resized) != 27 {
-		t.Fatalf("%d cases", len(golden.Resized))
+		t.Fatalf("%d cases, want 27", len(golden.Resized))
 	}
 	for i, c := range golden.Resized {
 		src := &Image{C: 1, H: c.H, W: c.W, Pixels: noise(c.H*c.W, uint32(i/3))}
@@ -109,7 +109,7 @@ func TestCentreCrop(t *testing.T) {
 		copied := &Image{C: im.C, H: im.H, W: im.W, Pixels: slices.Clone(im.Pixels)} // CentreCrop reuses the memory
 		got, err := copied.CentreCrop(c.h, c.w)
 		if err != nil || !slices.Equal(got.Pixels, c.want) || got.C != 2 || got.H != c.h || got.W != c.w {
-			t.Errorf("%dx%d: %v (%v), want %v", c.h, c.w, got, err, c.want)
+			t.Errorf("%dx%d: %+v (%v), want 2 channels of that size with values %v", c.h, c.w, got, err, c.want)
 		}
 	}
 	for _, c := range [][2]int{{5, 5}, {4, 6}, {0, 1}} {

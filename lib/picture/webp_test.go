@@ -24,7 +24,7 @@ func webpCases(t testing.TB) (cases []webpCase) {
 		t.Fatal(err)
 	}
 	if len(cases) != 10 {
-		t.Fatalf("%d cases", len(cases))
+		t.Fatalf("%d cases, want 10", len(cases))
 	}
 	return cases
 }

@@ -32,7 +32,7 @@ func TestGridPlacesEveryPixel(t *testing.T) {
 		}
 		rows := (tc.n + cols - 1) / cols
 		if b := img.Bounds(); b.Dx() != gap+cols*(tc.w*scale+gap) || b.Dy() != gap+rows*(tc.h*scale+gap) {
-			t.Fatalf("%+v: size %v", tc, b)
+			t.Fatalf("%+v: size %v, want %dx%d", tc, b, gap+cols*(tc.w*scale+gap), gap+rows*(tc.h*scale+gap))
 		}
 		seen := map[[2]int]bool{}
 		for k := range tc.n {
@@ -53,7 +53,7 @@ func TestGridPlacesEveryPixel(t *testing.T) {
 		for y := range img.Bounds().Dy() { // everything else is background
 			for x := range img.Bounds().Dx() {
 				if got := color.RGBAModel.Convert(img.At(x, y)); !seen[[2]int{x, y}] && got != background {
-					t.Fatalf("%+v: %v between cells at %d,%d", tc, got, x, y)
+					t.Fatalf("%+v: colour %v between cells at %d,%d, want %v", tc, got, x, y, background)
 				}
 			}
 		}
@@ -71,7 +71,7 @@ func TestImage(t *testing.T) {
 		s := images(2, c, 5, 3)
 		im := decode(t, func(w *bytes.Buffer) error { return Image(w, s, 1) })
 		if _, grey := im.(*image.Gray); grey != (c == 1) || im.Bounds() != image.Rect(0, 0, 5, 5) {
-			t.Errorf("%d channels: a %T of %v", c, im, im.Bounds())
+			t.Errorf("%d channels: a %T of %v, want 5x5 and grey if there is one channel", c, im, im.Bounds())
 		}
 		for p := range 25 {
 			at := func(channel int) uint8 { return s.Image(1)[channel%c*25+p] }
@@ -100,10 +100,10 @@ func TestGridRefuses(t *testing.T) {
 		"huge":     Grid(&bytes.Buffer{}, sound, 0, 1<<20),
 	} {
 		if err == nil {
-			t.Errorf("%s: accepted", name)
+			t.Errorf("%s: no error", name)
 		}
 	}
 	if err := Grid(full{}, sound, 0, 1); !errors.Is(err, errFull) {
-		t.Errorf("a full disk gave %v", err)
+		t.Errorf("a full disk: error %v, want %v", err, errFull)
 	}
 }

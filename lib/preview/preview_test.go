@@ -64,7 +64,7 @@ func TestTable(t *testing.T) {
 		}
 		cell := c.side*c.scale + gap
 		if b := im.Bounds(); b.Dx() != left+c.n*cell+gap || b.Dy() != top+len(rows)*cell+gap {
-			t.Fatalf("%+v: size %v", c, b)
+			t.Fatalf("%+v: size %v, want %dx%d", c, b, left+c.n*cell+gap, top+len(rows)*cell+gap)
 		}
 		for k, r := range rows {
 			for i := range c.n {
@@ -89,7 +89,7 @@ func TestTable(t *testing.T) {
 				}
 			}
 			if (dark > 0) != (r.Label != "") {
-				t.Errorf("%+v: %d pixels of text beside row %d %q", c, dark, k, r.Label)
+				t.Errorf("%+v: %d pixels of text beside row %d, want some if its label %q is not empty", c, dark, k, r.Label)
 			}
 		}
 	}
@@ -137,12 +137,12 @@ func TestPanelsAndPaths(t *testing.T) {
 		for k := range 10 {
 			n := inked(im, image.Rect(k%5*w, k/5*h, (k%5+1)*w, (k/5+1)*h))
 			if (n > 300) != (k < 6) {
-				t.Errorf("d = %d: panel %d has %d inked pixels", d, k, n)
+				t.Errorf("d = %d: panel %d has %d inked pixels, want more than 300 in the first six alone", d, k, n)
 			}
 		}
 		im = decode(t, func(w *bytes.Buffer) error { return Paths(w, "paths", points(d, 1).X, 20, 10, d) })
 		if inked(im, im.Bounds()) < 2000 {
-			t.Errorf("d = %d: paths of %d pixels", d, inked(im, im.Bounds()))
+			t.Errorf("d = %d: the paths ink %d pixels, want at least 2000", d, inked(im, im.Bounds()))
 		}
 	}
 	for name, err := range map[string]error{

@@ -37,7 +37,7 @@ func TestCelebA(t *testing.T) {
 	train := want["train"]
 	if train.N != 3 || want["valid"].N != 2 || want["test"].N != 2 ||
 		train.H != 64 || train.C != 3 || train.Name != "celeba" {
-		t.Fatalf("splits by number: %+v", want)
+		t.Fatalf("splits by image number: %+v, want 3, 2 and 2 colour images of height 64 named celeba", want)
 	}
 	zipped := packZip(t, files)
 	for name, path := range map[string]string{
@@ -61,26 +61,27 @@ func TestCelebA(t *testing.T) {
 	dir := writeFolder(t, files)
 	for _, path := range []string{dir, filepath.Join(dir, "img_align_celeba")} {
 		if sets := read(path); sets["train"].N != 2 || sets["valid"].N != 2 || sets["test"].N != 3 {
-			t.Errorf("splits by the list: %d, %d, %d", sets["train"].N, sets["valid"].N, sets["test"].N)
+			t.Errorf("splits by the list have %d, %d and %d images, want 2, 2 and 3",
+				sets["train"].N, sets["valid"].N, sets["test"].N)
 		}
 	}
 	if d, err := Digest("celeba", dir); err != nil || d == bare {
-		t.Errorf("the digest does not cover the list (%v)", err)
+		t.Errorf("the digest does not change with the list (%v)", err)
 	}
 	files[celebaPartition] = files[celebaPartition][:len("000001.jpg 2\n")*3]
 	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)})
 	if err == nil || !strings.Contains(err.Error(), celebaPartition) {
-		t.Errorf("images that the list lacks: %v", err)
+		t.Errorf("images that the list lacks: error %v, want one with %s", err, celebaPartition)
 	}
 	delete(files, celebaPartition)
 	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files), Verify: true})
 	if err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
-		t.Errorf("a part of the set, with Verify: %v", err)
+		t.Errorf("a part of the set, with Verify: error %v, want one with the published number of images", err)
 	}
 	files["img_align_celeba/me.jpg"] = nil
 	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)})
 	if err == nil || !strings.Contains(err.Error(), `"me.jpg"`) {
-		t.Errorf("an image without a number: %v", err)
+		t.Errorf("an image without a number: error %v, want one with its name", err)
 	}
 }
 
@@ -99,7 +100,7 @@ func TestCelebAWhole(t *testing.T) {
 		counts[split]++
 	}
 	if d := cmp.Diff([]int{162770, 19867, 19962}, counts); d != "" {
-		t.Errorf("images of the %v splits: %s", celebaSplits, d)
+		t.Errorf("numbers of images in the splits %v (-want +got):\n%s", celebaSplits, d)
 	}
 	if err := c.checkCelebA(); err != nil {
 		t.Error(err)
@@ -116,7 +117,7 @@ func TestPartitionRefuses(t *testing.T) {
 		"twice": "a.jpg 0\na.jpg 0", "long": strings.Repeat("x", 1<<17),
 	} {
 		if list, err := DecodePartition("list", []byte(text)); failure.ClassOf(err) != failure.Input {
-			t.Errorf("%s: %v, %v", name, list, err)
+			t.Errorf("%s: list %v and error %v, want an input error", name, list, err)
 		}
 	}
 }
@@ -128,7 +129,7 @@ func FuzzPartition(f *testing.F) {
 		of, err := DecodePartition("list", data)
 		for name, split := range of {
 			if err != nil || name == "" || split < 0 || split > 2 {
-				t.Errorf("%q is of split %d (%v)", name, split, err)
+				t.Errorf("image %q in split %d with error %v, want a name, split 0, 1 or 2 and no error", name, split, err)
 			}
 		}
 	})

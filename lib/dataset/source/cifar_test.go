@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -75,7 +74,7 @@ func TestLoadCIFAR(t *testing.T) {
 			t.Fatalf("%s: %v", path, err)
 		}
 		if digest, err := Digest("cifar10", path); err != nil || digest != l.Digest {
-			t.Errorf("%s: Digest says %s (%v), Load %s", path, digest, err, l.Digest)
+			t.Errorf("%s: Digest returns %s (%v), Load %s, want the same", path, digest, err, l.Digest)
 		}
 		if first == nil {
 			first = l
@@ -85,11 +84,11 @@ func TestLoadCIFAR(t *testing.T) {
 		}
 	}
 	if first.Train.N != 3+4+5+6+7 || first.Test.N != 8 {
-		t.Fatalf("train %d, test %d", first.Train.N, first.Test.N)
+		t.Fatalf("train has %d images and test %d, want 25 and 8", first.Train.N, first.Test.N)
 	}
 	record := cifarBatch(1, 4)[2*cifarRecord : 3*cifarRecord] // third record of data_batch_2
 	if first.Train.Labels[3+2] != int64(record[0]) || !bytes.Equal(first.Train.Image(3+2), record[1:]) {
-		t.Error("record 5 of the training split is not the third of data_batch_2")
+		t.Error("image 5 of the training split is not the third record of data_batch_2")
 	}
 }
 
@@ -112,7 +111,7 @@ func TestCIFARPython(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff([]*dataset.Images{want.Train, want.Test}, []*dataset.Images{got.Train, got.Test}); d != "" {
-			t.Errorf("%s: %s", path, d)
+			t.Errorf("%s differs from the binary version:\n%s", path, d)
 		}
 	}
 	batch := filepath.Join(dir, "cifar-10-batches-py", "data_batch_2")
@@ -132,7 +131,8 @@ func TestCIFARPython(t *testing.T) {
 		_, err := Load("cifar10", dir, false, 0, 0)
 		if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), c.want) ||
 			!strings.Contains(err.Error(), "data_batch_2") || !strings.Contains(failure.HintOf(err), c.hint) {
-			t.Errorf("%s: %v (hint %q)", name, err, failure.HintOf(err))
+			t.Errorf("%s: error %v (hint %q), want an input error with data_batch_2, %q and hint %q",
+				name, err, failure.HintOf(err), c.want, c.hint)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func TestCIFARBomb(t *testing.T) {
 		t.Errorf("error %v, want one about the number of records", err)
 	}
 	if used := allocated() - before; used > 512<<20 {
-		t.Errorf("%d bytes allocated", used)
+		t.Errorf("%d bytes allocated, want at most 512 MiB", used)
 	}
 }
 
@@ -234,21 +234,21 @@ func FuzzCIFAR(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if pixels, labels, err := DecodeCIFARPickle("fuzz", bytes.NewReader(b)); err == nil &&
 			(len(labels) == 0 || len(pixels) != len(labels)*cifarPixels) {
-			t.Fatalf("%d labels of %d values", len(labels), len(pixels))
+			t.Fatalf("%d labels and %d values, want %d values per label", len(labels), len(pixels), cifarPixels)
 		}
 		if _, labels, err := DecodeCIFAR("fuzz", bytes.NewReader(b)); err == nil && len(labels)*cifarRecord != len(b) {
-			t.Fatalf("%d records in %d bytes", len(labels), len(b))
+			t.Fatalf("%d records in %d bytes, want %d bytes per record", len(labels), len(b), cifarRecord)
 		}
 		train, test, err := (&loader{source: "cifar10"}).decodeCIFARArchive("fuzz", bytes.NewReader(b))
 		if err != nil {
 			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
-				t.Fatalf("error %v (%T)", err, err)
+				t.Fatalf("error %v of class %v, want an input or integrity error", err, class)
 			}
 			return
 		}
 		for _, s := range []*dataset.Images{train, test} {
 			if len(s.Labels) != s.N || len(s.Pixels) != s.N*cifarPixels {
-				t.Fatal(fmt.Sprint("inconsistent set of ", s.N))
+				t.Fatalf("%d images with %d labels and %d values", s.N, len(s.Labels), len(s.Pixels))
 			}
 		}
 	})

@@ -60,7 +60,7 @@ func TestArchivesRefused(t *testing.T) {
 				t.Errorf("no hint: %v", err)
 			}
 			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
-				t.Errorf("error %v of type %T", err, err)
+				t.Errorf("error %v of class %v, want an input or integrity error", err, class)
 			}
 		})
 	}
@@ -94,11 +94,11 @@ func TestBombs(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	_, err := openArchive(t, writeArchive(t, "x.zip", zipped))
 	if err == nil || !strings.Contains(err.Error(), "at most 1048576 bytes") {
-		t.Errorf("zip of %d bytes: %v", len(zipped), err)
+		t.Errorf("zip of %d bytes: error %v, want one with \"at most 1048576 bytes\"", len(zipped), err)
 	}
 	_, err = openArchive(t, writeArchive(t, "x.tar.gz", packed))
 	if err == nil || !strings.Contains(err.Error(), "uncompressed") {
-		t.Errorf("tar.gz of %d bytes: %v", len(packed), err)
+		t.Errorf("tar.gz of %d bytes: error %v, want one with \"uncompressed\"", len(packed), err)
 	}
 	c, err := openArchive(t, writeArchive(t, "x.zip", lying))
 	if err != nil {
@@ -106,11 +106,11 @@ func TestBombs(t *testing.T) {
 	}
 	defer c.close()
 	if _, err := c.content(&c.images[0]); err == nil {
-		t.Error("a member longer than it claims is read")
+		t.Error("a member longer than its header claims is read")
 	}
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > 8<<20 {
-		t.Errorf("%d bytes allocated for bombs", got)
+		t.Errorf("%d bytes allocated for decompression bombs, want at most 8 MiB", got)
 	}
 	bound(t, &maxFiles, 3)
 	files := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil, "d.png": nil}
@@ -120,7 +120,7 @@ func TestBombs(t *testing.T) {
 		writeArchive(t, "x.zip", packZip(t, files)),
 	} {
 		if _, err := openArchive(t, path); err == nil || !strings.Contains(err.Error(), "at most 3") {
-			t.Errorf("four images, at most three allowed: %v", err)
+			t.Errorf("four images, at most three allowed: error %v, want one with \"at most 3\"", err)
 		}
 	}
 }
@@ -165,7 +165,7 @@ func FuzzArchive(f *testing.F) {
 		met := 0
 		err = c.each(context.Background(), all, func(i int, data []byte, err error) error {
 			if i != met || int64(len(data)) > maxFile+1 {
-				t.Errorf("file %d of %d bytes, expected file %d", i, len(data), met)
+				t.Errorf("file %d of %d bytes, want file %d of at most %d bytes", i, len(data), met, maxFile+1)
 			}
 			met++
 			return nil
@@ -175,7 +175,7 @@ func FuzzArchive(f *testing.F) {
 		}
 		for _, name := range c.names() {
 			if strings.Contains("/"+name+"/", "/../") || strings.HasPrefix(name, "/") {
-				t.Errorf("name %q", name)
+				t.Errorf("name %q leads out of the archive", name)
 			}
 		}
 	})

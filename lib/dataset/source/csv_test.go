@@ -53,7 +53,8 @@ func TestCSVAgainstNumPy(t *testing.T) {
 		for i, x := range want.X {
 			all[i] = i
 			if !slices.Equal(table.rows[4*i:4*i+4], x) || table.labels[i] != want.Classes[want.Labels[i]] {
-				t.Fatalf("%s: row %d is %v %q, want %v", path, i, table.rows[4*i:4*i+4], table.labels[i], x)
+				t.Fatalf("%s: row %d is %v %q, want %v %q", path, i, table.rows[4*i:4*i+4], table.labels[i], x,
+					want.Classes[want.Labels[i]])
 			}
 		}
 		columns, err := table.moments(all)
@@ -101,7 +102,7 @@ func TestCSVSplit(t *testing.T) {
 	}
 	if l.Train.N != 40 || l.Test.N != 10 || l.Train.D != 3 || l.Train.Labels != nil ||
 		l.Train.Split != "train" || l.Test.Split != "test" {
-		t.Fatalf("train %+v", l.Train)
+		t.Fatalf("train %+v, test %+v, want 40 and 10 points of 3 columns without labels", l.Train, l.Test)
 	}
 	for j := range 3 {
 		var values []float64
@@ -110,7 +111,7 @@ func TestCSVSplit(t *testing.T) {
 		}
 		mean, std := stat.PopMeanStdDev(values, nil)
 		if math.Abs(mean) > 1e-7 || math.Abs(std-1) > 1e-6 {
-			t.Errorf("column %d: mean %v, std %v", j, mean, std)
+			t.Errorf("column %d: mean %v, std %v, want 0 and 1", j, mean, std)
 		}
 	}
 	var rows []string
@@ -121,7 +122,7 @@ func TestCSVSplit(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 		if lines[0] != "id,a,b" {
-			t.Errorf("header %q", lines[0])
+			t.Errorf("header %q, want \"id,a,b\"", lines[0])
 		}
 		rows = append(rows, lines[1:]...)
 	}
@@ -147,7 +148,7 @@ func TestCSVSplit(t *testing.T) {
 	if err != nil || some.Train.N != 7 || some.Test.N != 2 ||
 		some.Train.Columns[0].Name != "b" || some.Train.D != 2 ||
 		len(some.Train.Classes) != 50 || some.Train.Classes[10] != "10" {
-		t.Errorf("some columns and rows: %+v (%v)", some, err)
+		t.Errorf("7 and 2 rows of the columns b and a, labelled by id: %+v (%v)", some, err)
 	}
 	if digest, err := Digest("csv", o.Path); err != nil || digest != l.Digest {
 		t.Errorf("Digest returns %s (%v), LoadCSV %s", digest, err, l.Digest)
@@ -194,7 +195,7 @@ func TestCSVRefuses(t *testing.T) {
 			c.o.Path = csvFile(t, c.text)
 			l, err := LoadCSV(c.o)
 			if err == nil || !strings.Contains(err.Error(), c.want) || failure.ClassOf(err) == failure.Bug {
-				t.Errorf("%+v, error %v, want a class and %q", l, err, c.want)
+				t.Errorf("%+v, error %v, want one that has a class and contains %q", l, err, c.want)
 			}
 		})
 	}
@@ -211,7 +212,8 @@ func TestCSVDropMissing(t *testing.T) {
 	}
 	if l.Dropped.N != 3 || !strings.Contains(l.Dropped.First, "line 3, column b (character 3)") ||
 		l.Train.N+l.Test.N != 3 || !slices.Equal(l.Train.Classes, []string{"x", "y"}) {
-		t.Errorf("%+v, %d + %d rows", l, l.Train.N, l.Test.N)
+		t.Errorf("%+v with %d + %d rows, want 3 rows of classes x and y, and 3 dropped, the first in line 3, column b",
+			l, l.Train.N, l.Test.N)
 	}
 }
 
@@ -234,13 +236,14 @@ func FuzzCSV(f *testing.F) {
 		}
 		if err != nil {
 			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
-				t.Errorf("error %v of type %T", err, err)
+				t.Errorf("error %v of class %v, want an input or integrity error", err, class)
 			}
 			return
 		}
 		for _, p := range []*dataset.Points{train, test} {
 			if len(p.X) != p.N*p.D || len(p.Columns) != p.D || (train.N+test.N)*p.D != len(table.rows) {
-				t.Errorf("%d points of %d dimensions with %d values", p.N, p.D, len(p.X))
+				t.Errorf("%d points of %d dimensions with %d values and %d columns, from a table of %d values",
+					p.N, p.D, len(p.X), len(p.Columns), len(table.rows))
 			}
 			if err := dataset.WriteCSV(&bytes.Buffer{}, p, p.Columns); err != nil {
 				t.Error(err)

@@ -88,13 +88,13 @@ func TestCSVDialects(t *testing.T) {
 			t.Errorf("%s: %v %q, expected %v %q", c.name, table.rows, table.labels, want.X, want.Labels)
 		}
 		if warned := len(table.warnings) > 0; warned != (c.name == "index.csv") {
-			t.Errorf("%s: warnings %q", c.name, table.warnings)
+			t.Errorf("%s: warnings %q, want one or more for index.csv alone", c.name, table.warnings)
 		}
 	}
 	blanks, err := decode(t, dialect("blanks.dat"), CSVOptions{Delimiter: Blanks})
 	if err != nil || !slices.Equal(blanks.rows, []float64{1, 2, 3.5, 4, -2, 17}) ||
 		!slices.Equal(blanks.columns, []string{"a", "b"}) {
-		t.Errorf("blanks: %+v (%v)", blanks, err)
+		t.Errorf("blanks: %+v (%v), want columns a and b with 1 2, 3.5 4 and -2 17", blanks, err)
 	}
 }
 
@@ -147,10 +147,10 @@ func TestCSVHints(t *testing.T) {
 	years := text("2019,2020\n1,2\n3,4\n5,7\n7,9\n")
 	l, err := LoadCSV(CSVOptions{Path: years, Columns: []string{"2020"}})
 	if err != nil || l.Train.Columns[0].Name != "2020" {
-		t.Errorf("years as names: %v", err)
+		t.Errorf("years as names: error %v, or the column is not 2020", err)
 	}
 	if table, err := decode(t, text("a,2019\n1,2\n"), CSVOptions{}); err != nil || len(table.rows) != 2 {
-		t.Errorf("a year as a name: %v", err)
+		t.Errorf("a year among the names: error %v, or not one row of two values", err)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestCSVQuirks(t *testing.T) {
 	unnamed := csvFile(t, "Unnamed: 0,a\n0,1\n1,2\n")
 	table, err := decode(t, unnamed, CSVOptions{Path: unnamed})
 	if err != nil || len(table.warnings) != 1 || !strings.Contains(table.warnings[0], "use --columns to leave it out") {
-		t.Errorf("an index of pandas: %+v (%v)", table, err)
+		t.Errorf("an index of pandas: %+v (%v), want one warning that names --columns", table, err)
 	}
 	for text, hint := range map[string]string{
 		"a b\n1 2\n3 4\n":                "--delimiter=space",
@@ -223,7 +223,7 @@ func TestCSVQuirks(t *testing.T) {
 		t.Skipf("no pipes: %v", err)
 	}
 	if _, err := Digest("csv", pipe); failure.ClassOf(err) != failure.Input {
-		t.Errorf("a pipe: %v", err)
+		t.Errorf("a pipe: error %v, want an input error", err)
 	}
 }
 
@@ -262,7 +262,7 @@ func TestCSVGrows(t *testing.T) {
 	close(stop)
 	<-done
 	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "changed while it was read") {
-		t.Errorf("%v", err)
+		t.Errorf("a file that grows while it is read: error %v, want an input error that says it changed", err)
 	}
 }
 
@@ -303,12 +303,12 @@ func FuzzCSVDialects(f *testing.F) {
 		table, err := decodeTable(bytes.NewReader(data), int64(len(data)), o)
 		if err != nil {
 			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
-				t.Errorf("error %v of type %T", err, err)
+				t.Errorf("error %v of class %v, want an input or integrity error", err, class)
 			}
 			return
 		}
 		if len(table.rows)%len(table.columns) != 0 {
-			t.Errorf("%d values in %d columns", len(table.rows), len(table.columns))
+			t.Errorf("%d values are no whole number of rows of %d columns", len(table.rows), len(table.columns))
 		}
 	})
 }

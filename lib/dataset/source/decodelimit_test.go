@@ -118,14 +118,14 @@ func TestPhotoLimits(t *testing.T) {
 		})
 		_, p, err := readImages(t, "images", o)
 		if failure.ClassOf(err) != c.class {
-			t.Errorf("%v, want %v", err, c.class)
+			t.Errorf("error %v, want class %v", err, c.class)
 		} else if err != nil && (!strings.Contains(err.Error(), c.want) || !strings.Contains(failure.HintOf(err), c.hint)) {
-			t.Errorf("%v (%s), want %q", err, failure.HintOf(err), c.want)
+			t.Errorf("error %v (hint %q), want %q with hint %q", err, failure.HintOf(err), c.want, c.hint)
 		} else if err == nil && p.Broken.N != 1 {
-			t.Errorf("%+v", p.Broken)
+			t.Errorf("files left out: %+v, want one", p.Broken)
 		}
 	}
 	if max := picture.MaxPixels; 13_377*13_377 > max || 13_378*13_378 <= max {
-		t.Error("the sizes above are not those at the limit")
+		t.Error("squares of 13377 and 13378 pixels a side are not the last below and the first above the limit")
 	}
 }

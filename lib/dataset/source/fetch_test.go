@@ -52,7 +52,7 @@ func TestFetch(t *testing.T) {
 		})
 	})
 	if _, err := Locate("mnist", ""); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("before: %v", err)
+		t.Fatalf("MNIST before it is fetched: error %v, want fs.ErrNotExist", err)
 	}
 	before, err := Digest("mnist", "")
 	if err != nil {
@@ -64,15 +64,15 @@ func TestFetch(t *testing.T) {
 		}
 	}
 	if requests != 4 {
-		t.Errorf("%d requests for four files", requests)
+		t.Errorf("%d requests for four files, want one each", requests)
 	}
 	after, err := Digest("mnist", "")
 	if err != nil || after != before {
-		t.Errorf("digest %s, before it was %s, %v", after, before, err)
+		t.Errorf("digest %s, want %s as before (%v)", after, before, err)
 	}
 	loaded, err := Load("mnist", "", false, 0, 0)
 	if err != nil || loaded.Digest != before || loaded.Train.N != 60000 || loaded.Test.N != 10000 {
-		t.Errorf("loaded: %+v, %v", loaded, err)
+		t.Errorf("loaded: %+v (%v), want digest %s, 60000 and 10000 images", loaded, err, before)
 	}
 	// A damaged file is found even with --no-verify, because the digest stands for the content.
 	files, err := Locate("mnist", "")
@@ -88,7 +88,7 @@ func TestFetch(t *testing.T) {
 	}
 	if _, err := Load("mnist", "", false, 0, 0); failure.ClassOf(err) != failure.Input &&
 		failure.ClassOf(err) != failure.Integrity {
-		t.Errorf("a file with the content of another: %v", err)
+		t.Errorf("a file with the content of another: error %v, want an input or integrity error", err)
 	}
 }
 
@@ -107,10 +107,11 @@ func TestFetchFails(t *testing.T) {
 			publisher(t, func(http.Handler) http.Handler { return c.handle })
 			err := fetch(t, "mnist")
 			if failure.ClassOf(err) != c.class || failure.HintOf(err) != mnist.hint {
-				t.Errorf("class %v, hint %q: %v", failure.ClassOf(err), failure.HintOf(err), err)
+				t.Errorf("error %v of class %v with hint %q, want class %v with hint %q",
+					err, failure.ClassOf(err), failure.HintOf(err), c.class, mnist.hint)
 			}
 			if _, err := Locate("mnist", ""); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("after: %v", err)
+				t.Errorf("after a failed download: error %v, want fs.ErrNotExist", err)
 			}
 		})
 	}
@@ -119,7 +120,7 @@ func TestFetchFails(t *testing.T) {
 		t.Setenv("HOME", "")
 		t.Setenv("XDG_CACHE_HOME", "")
 		if err := fetch(t, "mnist"); failure.ClassOf(err) != failure.Usage {
-			t.Errorf("without a home directory: %v", err)
+			t.Errorf("without a home directory: error %v, want a usage error", err)
 		}
 	})
 }

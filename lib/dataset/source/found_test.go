@@ -156,7 +156,7 @@ func TestSparse(t *testing.T) {
 			}
 			data, err := c.content(&c.images[i])
 			if err != nil || len(data) == 0 {
-				t.Errorf("%s: image %d of %d bytes: %v", version, i, len(data), err)
+				t.Errorf("%s: image %d has %d bytes (%v), want its content", version, i, len(data), err)
 				continue
 			}
 			last := data[len(data)-1]
@@ -170,7 +170,7 @@ func TestSparse(t *testing.T) {
 			fmt.Sprintf("0.bmp %d 1", size), fmt.Sprintf("1.bmp %d 2", size), fmt.Sprintf("2.bmp %d 3", size), "3.png 71 1",
 		}
 		if d := cmp.Diff(want, got); d != "" || sparse != 3 {
-			t.Errorf("%s: %d sparse files\n%s", version, sparse, d)
+			t.Errorf("%s: %d sparse files, want 3; names, sizes and last values (-want +got):\n%s", version, sparse, d)
 		}
 	}
 }
@@ -222,7 +222,7 @@ func TestTruncated(t *testing.T) {
 				}
 				t.Errorf("%s: the first %d bytes of %d are accepted", name, n, len(whole))
 			} else if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
-				t.Errorf("%s: the first %d bytes: class %v: %v", name, n, class, err)
+				t.Errorf("%s: the first %d bytes: error %v of class %v, want an input or integrity error", name, n, err, class)
 			}
 		}
 	}
@@ -239,7 +239,7 @@ func TestTruncated(t *testing.T) {
 			}
 		}
 		if err == nil && len(c.images) == 2 {
-			t.Errorf("the first %d bytes of a tar archive are accepted", n)
+			t.Errorf("the first %d bytes of a tar archive are accepted with both images", n)
 		}
 		c.close()
 	}
@@ -276,7 +276,7 @@ func TestFolderNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := listed(sets["train"], sets["test"]); got != strings.ReplaceAll(plain, "cat", want) {
-			t.Errorf("%s: %s", encoding, got)
+			t.Errorf("%s: images %s, want %s", encoding, got, strings.ReplaceAll(plain, "cat", want))
 		}
 	}
 }
@@ -295,14 +295,14 @@ func FuzzNames(f *testing.F) {
 		decodeNames(entries, names)
 		for _, e := range entries {
 			if !utf8.ValidString(e.name) || !utf8.ValidString(e.link) || strings.Contains(e.name, "\x00") {
-				t.Errorf("%q becomes %q", e.raw, e.name)
+				t.Errorf("%q becomes %q with link %q, want UTF-8 and no zero byte in the name", e.raw, e.name, e.link)
 			}
 			if clean, ok := inside(e.name); ok && (strings.HasPrefix(clean, "/") || strings.HasPrefix(clean+"/", "../")) {
-				t.Errorf("%q is inside as %q", e.name, clean)
+				t.Errorf("%q counts as inside the archive, as %q", e.name, clean)
 			}
 		}
 		if entries[0].name != entries[2].name {
-			t.Errorf("%q is %q and %q", a, entries[0].name, entries[2].name)
+			t.Errorf("%q is decoded once to %q and once to %q", a, entries[0].name, entries[2].name)
 		}
 	})
 }

@@ -58,21 +58,22 @@ func TestLoadIDX(t *testing.T) {
 	}
 	if l.Train.N != 20 || l.Train.H != 5 || l.Train.W != 4 || l.Test.N != 10 ||
 		l.Train.Split != "train" || l.Test.Split != "test" || l.Train.Name != "mnist" {
-		t.Errorf("train %d of %dx%d, test %d", l.Train.N, l.Train.H, l.Train.W, l.Test.N)
+		t.Errorf("%s has %d images of %dx%d in %q and %d in %q, want mnist with 20 of 5x4 in train and 10 in test",
+			l.Train.Name, l.Train.N, l.Train.H, l.Train.W, l.Train.Split, l.Test.N, l.Test.Split)
 	}
 	for i, p := range l.Train.Pixels {
 		if p != uint8(i%251) {
-			t.Fatalf("pixel %d is %d", i, p)
+			t.Fatalf("pixel %d is %d, want %d", i, p, i%251)
 		}
 	}
 	for i, label := range l.Train.Labels {
 		if label != int64(i%10) {
-			t.Fatalf("label %d is %d", i, label)
+			t.Fatalf("label %d is %d, want %d", i, label, i%10)
 		}
 	}
 	digest, err := Digest("mnist", dir)
 	if err != nil || digest != l.Digest {
-		t.Errorf("Digest says %s (%v), Load %s", digest, err, l.Digest)
+		t.Errorf("Digest returns %s (%v), Load %s, want the same", digest, err, l.Digest)
 	}
 	changed, err := Digest("mnist", mnistDir(t, func(f map[string][]byte) { f[testLabels][9]++ }))
 	if err != nil || changed == digest {
@@ -180,7 +181,7 @@ func TestNotFound(t *testing.T) {
 		}
 	}
 	if _, err := Locate("cifar10", ""); failure.ClassOf(err) != failure.Input {
-		t.Errorf("no path: %v", err)
+		t.Errorf("CIFAR-10 without a path: error %v, want an input error", err)
 	}
 }
 
@@ -193,10 +194,10 @@ func TestIDXBoundsMemory(t *testing.T) {
 	before := allocated()
 	_, _, err := DecodeIDX("bomb", io.MultiReader(bytes.NewReader(header), strings.NewReader("few")))
 	if failure.ClassOf(err) != failure.Input {
-		t.Errorf("error %v", err)
+		t.Errorf("a header that promises more than follows: error %v, want an input error", err)
 	}
 	if used := allocated() - before; used > 80<<20 {
-		t.Errorf("%d bytes allocated for 19 bytes of file", used)
+		t.Errorf("%d bytes allocated for a file of 19 bytes, want at most 80 MiB", used)
 	}
 }
 
@@ -208,7 +209,7 @@ func FuzzIDX(f *testing.F) {
 		sizes, data, err := DecodeIDX("fuzz", bytes.NewReader(b))
 		if err != nil {
 			if failure.ClassOf(err) != failure.Input {
-				t.Fatalf("error %v (%T)", err, err)
+				t.Fatalf("error %v of class %v, want an input error", err, failure.ClassOf(err))
 			}
 			return
 		}
@@ -217,7 +218,7 @@ func FuzzIDX(f *testing.F) {
 			n *= s
 		}
 		if n != len(data) || len(data)+4+4*len(sizes) != len(b) {
-			t.Fatalf("sizes %v, %d bytes of data in a file of %d", sizes, len(data), len(b))
+			t.Fatalf("sizes %v do not fit %d bytes of data in a file of %d", sizes, len(data), len(b))
 		}
 	})
 }

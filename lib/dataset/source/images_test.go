@@ -72,7 +72,7 @@ func readImages(t testing.TB, source string, o ImageOptions) (map[string]*datase
 		return nil, p, err
 	}
 	if want, err := Digest(source, o.Path); err != nil || digest != want {
-		t.Errorf("%s: digest %s after reading, %s (%v) before", o.Path, digest, want, err)
+		t.Errorf("%s: digest %s while reading, want %s (%v) as Digest returns", o.Path, digest, want, err)
 	}
 	return sets, p, nil
 }
@@ -93,10 +93,10 @@ func TestImagesAnyContainer(t *testing.T) {
 	train, test := want["train"], want["test"]
 	if train.N != 9 || test.N != 3 || train.C != 3 || train.H != 6 || train.W != 6 ||
 		train.Split != "train" || train.Name != "images" || !slices.Equal(train.Classes, []string{"a", "b"}) {
-		t.Fatalf("train %+v", train)
+		t.Fatalf("train %+v, want 9 colour images of 6x6 with classes a and b; test has %d, want 3", train, test.N)
 	}
 	if p.Skipped != (Tally{1, "README.md"}) || p.Broken.N != 0 {
-		t.Errorf("skipped %+v, broken %+v", p.Skipped, p.Broken)
+		t.Errorf("skipped %+v, broken %+v, want README.md skipped and nothing broken", p.Skipped, p.Broken)
 	}
 	// Compute the expected splits by hand, from the images sorted by path.
 	var names []string
@@ -123,7 +123,7 @@ func TestImagesAnyContainer(t *testing.T) {
 			set, at = train, k-3
 		}
 		if !slices.Equal(set.Image(at), im.Pixels) || set.Classes[set.Labels[at]] != names[i][:1] {
-			t.Errorf("%s image %d is not %s", set.Split, at, names[i])
+			t.Errorf("%s image %d has not the pixels and class of %s", set.Split, at, names[i])
 		}
 	}
 	for name, path := range map[string]string{
@@ -164,16 +164,17 @@ func TestImagesForms(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s := sets["train"]; s.C != c.c || s.H != c.h || s.W != c.w || s.N != 4 || sets["test"].N != 1 || s.Labels != nil {
-			t.Errorf("%+v: %d images of %v, %d of the test split", c.o, s.N, s.Shape(), sets["test"].N)
+			t.Errorf("%+v: %d images of %v and %d of the test split, want 4 of [%d %d %d] without labels and 1",
+				c.o, s.N, s.Shape(), sets["test"].N, c.c, c.h, c.w)
 		}
 	}
 	sets, _, err := readImages(t, "images", ImageOptions{Path: dir, TestFraction: 0.4, Train: 2, Test: 1})
 	if err != nil || sets["train"].N != 2 || sets["test"].N != 1 {
-		t.Errorf("two training images and one test image: %v (%v)", sets, err)
+		t.Errorf("want two training images and one test image, got %v (%v)", sets, err)
 	}
 	_, _, err = readImages(t, "images", ImageOptions{Path: dir, Train: 5})
 	if failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "n-train to at most 4") {
-		t.Errorf("5 training images requested of 4: %v", err)
+		t.Errorf("5 training images requested of 4: error %v, want a usage error whose hint gives the limit", err)
 	}
 }
 
@@ -244,7 +245,8 @@ func TestImagesBroken(t *testing.T) {
 			sets, p, err := readImages(t, "images", o)
 			if err != nil || p.Broken.N != 1 || !strings.Contains(p.Broken.First, c.want) ||
 				sets["train"].N+sets["test"].N != 12 {
-				t.Errorf("%s in a %s, left out: %v, %+v", name, container, err, p)
+				t.Errorf("%s in a %s, to be left out: error %v, broken %+v, want one broken image and 12 others",
+					name, container, err, p.Broken)
 			}
 		}
 	}
@@ -252,11 +254,11 @@ func TestImagesBroken(t *testing.T) {
 	bad := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil}
 	_, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, bad), SkipBroken: true})
 	if err == nil || !strings.Contains(err.Error(), "an intact one") {
-		t.Errorf("no sound image: %v", err)
+		t.Errorf("no intact image: error %v, want one that asks for an intact image", err)
 	}
 	_, _, err = readImages(t, "images", ImageOptions{Path: writeFolder(t, album(t))})
 	if err == nil || !strings.Contains(err.Error(), "image size") {
-		t.Errorf("mixed sizes: %v", err)
+		t.Errorf("mixed sizes: error %v, want one about the image size", err)
 	}
 }
 
@@ -284,7 +286,7 @@ func TestImagesChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, _, err := p.Finish(); failure.ClassOf(err) != failure.Integrity {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: error %v after the file has changed, want an integrity error", path, err)
 		}
 	}
 }

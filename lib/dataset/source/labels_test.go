@@ -35,18 +35,18 @@ func TestFolderSplits(t *testing.T) {
 			continue
 		}
 		if noted := len(files.Warnings()) == 1; noted != (sets["valid"] == nil) {
-			t.Errorf("%s: warnings %q", c.file, files.Warnings())
+			t.Errorf("%s: warnings %q, want one if and only if there is no folder valid", c.file, files.Warnings())
 		}
 		got := map[string]string{}
 		for name, s := range sets {
 			got[name] = listed(s)
 		}
 		if d := cmp.Diff(c.want, got); d != "" {
-			t.Errorf("%s: %s", c.file, d)
+			t.Errorf("%s (-want +got):\n%s", c.file, d)
 		}
 		o.TestFraction = 0.2
 		if _, _, err = readImages(t, "images", o); failure.ClassOf(err) != failure.Usage {
-			t.Errorf("%s with a test fraction: %v", c.file, err)
+			t.Errorf("%s with a test fraction: error %v, want a usage error", c.file, err)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestLayouts(t *testing.T) {
 		switch {
 		case err != nil:
 			if !strings.Contains(err.Error(), c.want) || failure.HintOf(err) == "" {
-				t.Errorf("%s: %v (hint %q), want %q", name, err, failure.HintOf(err), c.want)
+				t.Errorf("%s: error %v (hint %q), want %q and a hint", name, err, failure.HintOf(err), c.want)
 			}
 		case fmt.Sprint(sets["train"].Classes) != c.want:
 			t.Errorf("%s: classes %v, want %s", name, sets["train"].Classes, c.want)
@@ -96,7 +96,7 @@ func TestLayouts(t *testing.T) {
 			Path: filepath.Join("testdata", "archives", file), ByDirectory: true,
 		})
 		if err == nil || !strings.Contains(err.Error(), "cover.png") {
-			t.Errorf("%s: %v, want the stray image", file, err)
+			t.Errorf("%s: error %v, want one with the stray image cover.png", file, err)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func TestDealt(t *testing.T) {
 					count[l]++
 				}
 				if min(count[0], count[1]) < 5 || count[2] < 14 || max(count[0], count[1]) > 15 {
-					t.Errorf("%s: the first 40 %s images have %v of the classes, want 10, 10 and 20", name, s.Split, count)
+					t.Errorf("%s: the first 40 %s images have %v of the classes, want about 10, 10 and 20", name, s.Split, count)
 				}
 			}
 			return sets["train"]

@@ -43,7 +43,7 @@ func TestCurves(t *testing.T) {
 	for i := range rings.N {
 		p := rings.Point(i)
 		if r := math.Hypot(float64(p[0]), float64(p[1])); math.Abs(r-ringRadii[rings.Labels[i]]) > 1e-6 {
-			t.Fatalf("ring point %d has radius %v", i, r)
+			t.Fatalf("ring point %d has radius %v, want %v", i, r, ringRadii[rings.Labels[i]])
 		}
 	}
 	moons, _, err := Points("two-moons", 0, nil, 1, 1000, 1)
@@ -57,7 +57,7 @@ func TestCurves(t *testing.T) {
 			x, y = float64(p[0])-0.5, float64(p[1])-0.25
 		}
 		if above := moons.Labels[i] == 0; math.Abs(math.Hypot(x, y)-1) > 1e-6 || above && y < -1e-6 || !above && y > 1e-6 {
-			t.Fatalf("moon point %d, label %d, is %v", i, moons.Labels[i], p)
+			t.Fatalf("moon point %d, label %d, is %v, not on its half circle", i, moons.Labels[i], p)
 		}
 	}
 }

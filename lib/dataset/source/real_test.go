@@ -35,14 +35,15 @@ func checkSplits(t *testing.T, l *Loaded, balanced bool) {
 		n int
 	}{{l.Train, map[bool]int{true: 50000, false: 60000}[l.Train.C == 3]}, {l.Test, 10000}} {
 		if c.s.N != c.n || len(c.s.Labels) != c.n || len(c.s.Pixels) != c.n*c.s.C*c.s.H*c.s.W {
-			t.Errorf("%s: %d images, %d labels, %d pixels", c.s.Split, c.s.N, len(c.s.Labels), len(c.s.Pixels))
+			t.Errorf("%s: %d images, %d labels and %d values, want %d, %d and %d", c.s.Split, c.s.N, len(c.s.Labels),
+				len(c.s.Pixels), c.n, c.n, c.n*c.s.C*c.s.H*c.s.W)
 		}
 		counts := make([]int, 10)
 		for _, label := range c.s.Labels {
 			counts[label]++
 		}
 		if balanced && (slices.Min(counts) != c.n/10 || slices.Max(counts) != c.n/10) {
-			t.Errorf("%s: images per class %v", c.s.Split, counts)
+			t.Errorf("%s: images per class %v, want %d of each", c.s.Split, counts, c.n/10)
 		}
 	}
 }

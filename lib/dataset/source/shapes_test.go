@@ -25,13 +25,14 @@ func TestShapes(t *testing.T) {
 		counts[l]++
 	}
 	if a.N != 700 || a.C != 3 || a.H != 16 || a.Split != "train" || slices.Min(counts) < 180 {
-		t.Errorf("%d images of %v, labels %v", a.N, a.Shape(), counts)
+		t.Errorf("%d %s images of %v, %v per label, want 700 train images of [3 16 16] and 180 per label or more",
+			a.N, a.Split, a.Shape(), counts)
 	}
 	// Image k does not depend on the others.
 	pixels := make([]uint8, 3*16*16)
 	label := drawShape(pixels, 16, 3, random.New(1, "dataset/shapes/train", 677))
 	if !slices.Equal(pixels, a.Image(677)) || label != a.Labels[677] {
-		t.Error("image 677 differs if it is drawn alone")
+		t.Error("image 677 or its label differs if it is drawn alone")
 	}
 	b, err := gather(t, test)
 	if err != nil || slices.Equal(b.Image(0), a.Image(0)) {
@@ -39,7 +40,7 @@ func TestShapes(t *testing.T) {
 	}
 	for _, c := range [][2]int{{3, 3}, {MaxEdge + 1, 3}, {16, 2}} {
 		if _, _, err := Shapes(1, c[0], c[1], 1, 1); err == nil {
-			t.Errorf("%v: accepted", c)
+			t.Errorf("edge and channels %v are accepted", c)
 		}
 	}
 }
@@ -61,10 +62,10 @@ func TestStreamBounded(t *testing.T) {
 		}
 		return nil
 	}); err != nil || n != 8000 {
-		t.Fatalf("%d images, %v", n, err)
+		t.Fatalf("%d images (%v), want 8000", n, err)
 	}
 	if most > 48<<20 {
-		t.Errorf("%d bytes held while 98 MB passed", most)
+		t.Errorf("%d bytes in memory while 98 MB pass, want at most 48 MiB", most)
 	}
 	stop := errors.New("stop")
 	if err := train.Each(t.Context(), func(*dataset.Images) error { return stop }); !errors.Is(err, stop) {

@@ -29,7 +29,7 @@ func goldens(t testing.TB) (cases []golden) {
 		t.Fatal(err)
 	}
 	if len(cases) != 303 {
-		t.Fatalf("%d cases", len(cases))
+		t.Fatalf("%d cases, want 303", len(cases))
 	}
 	return cases
 }
@@ -45,11 +45,11 @@ func TestAgainstPillow(t *testing.T) {
 		}
 		sum := sha256.Sum256(pixels)
 		if w != c.W || h != c.H || hex.EncodeToString(sum[:]) != c.SHA256 {
-			t.Errorf("%s: decoded as %dx%d with other pixels", c.Name, w, h)
+			t.Errorf("%s: decoded as %dx%d with digest %x, want %dx%d with %s", c.Name, w, h, sum, c.W, c.H, c.SHA256)
 		}
 		if head, err := ReadHeader(c.File); err != nil || head.Width != w || head.Height != h ||
 			head.Memory < int64(len(pixels)) {
-			t.Errorf("%s: header %+v (%v)", c.Name, head, err)
+			t.Errorf("%s: header %+v (%v), want %dx%d and at least %d bytes of memory", c.Name, head, err, w, h, len(pixels))
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestRefused(t *testing.T) {
 		_, _, _, err := Decode(data)
 		var unsupported UnsupportedError
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &unsupported) != c.unsupported {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want one with %q, an UnsupportedError: %v", name, err, c.want, c.unsupported)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func TestHuge(t *testing.T) {
 	_, _, _, err := Decode(data)
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<18 || !errors.Is(err, errTruncated) {
-		t.Errorf("%d bytes are allocated for a file of %d (%v)", n, len(data), err)
+		t.Errorf("%d bytes are allocated for a truncated file of %d, want at most 256 KiB (%v)", n, len(data), err)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestExif(t *testing.T) {
 	segment := []byte("\xff\xe1\x00\x0aExif\x00\x00II")
 	head, err := ReadHeader(bytes.Join([][]byte{data[:2], segment, data[2:]}, nil))
 	if err != nil || string(head.Exif) != "II" {
-		t.Errorf("%+v (%v)", head, err)
+		t.Errorf("header %+v (%v), want Exif data II", head, err)
 	}
 }
 
@@ -144,7 +144,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		w, h, pixels, err := Decode(data)
 		if err == nil && (w != head.Width || h != head.Height || len(pixels) != 3*w*h || w*h == 0) {
-			t.Errorf("%d values for %dx%d pixels", len(pixels), w, h)
+			t.Errorf("%d values for %dx%d pixels, want three each of %dx%d", len(pixels), w, h, head.Width, head.Height)
 		}
 	})
 }
