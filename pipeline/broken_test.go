@@ -169,8 +169,8 @@ func TestStoreVariables(t *testing.T) {
 	w.fails(2, []string{"VAPO_STORE_PATIENCE"}, "run", "one.yaml")
 }
 
-// TestHostileRuns checks that a malicious run record in a shared store cannot make a reader panic, access files outside
-// its directory, or hide other runs from the list.
+// TestHostileRuns checks that a malicious document of a run in a shared store cannot make a reader panic, make it
+// access files outside its directory, or hide other runs from the list.
 func TestHostileRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -27,7 +27,7 @@ type executor struct {
 	Slurm    string `help:"File of #SBATCH lines and shell commands for every job." placeholder:"FILE" type:"path"`
 }
 
-// check refuses --slurm without a cluster.
+// check refuses --slurm and --ship without --executor slurm.
 func (e executor) check() error {
 	for name, given := range map[string]bool{"--slurm": e.Slurm != "", "--ship": e.Ship} {
 		if given && e.Executor != onSlurm {

@@ -77,7 +77,7 @@ func (f *recipeFlags) unpack(files string) (remove func(), err error) {
 	return remove, nil
 }
 
-// leaveRetries leaves it to the engine of a workflow to try a step again.
+// leaveRetries removes the retries of all steps, because the workflow itself starts a pod again after a failure.
 func leaveRetries(g *graph.Graph) error {
 	for _, n := range g.Nodes {
 		n.Step.Retries = recipe.Retries{}

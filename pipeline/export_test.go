@@ -36,7 +36,7 @@ steps:
 
 const exportedScript = "#!/bin/sh\ncat lengths/index.tsv notes >table.md\necho \"$@\" >>table.md\n"
 
-// withExported writes the recipe exported and its files, and sets the address of a store.
+// withExported returns a workplace that has the address of a store, and the recipe above with its files.
 func withExported(t *testing.T) *workplace {
 	w := newWorkplace(t)
 	w.env = append(w.env, "VAPO_STORE=s3://bucket/team", "AWS_ENDPOINT_URL=https://s3.example.org", "AWS_REGION=eu-1")
@@ -66,7 +66,7 @@ func TestExportGolden(t *testing.T) {
 	}
 }
 
-// TestExportRetries checks that a step of a workflow, whose engine tries again, is not also tried again inside its pod.
+// TestExportRetries checks that exec in a pod does not retry a step, because the workflow starts the pod again.
 func TestExportRetries(t *testing.T) {
 	t.Parallel()
 	w := withExported(t)

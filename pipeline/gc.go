@@ -55,8 +55,8 @@ type gcReport struct {
 	Freed    []usage `json:"freed"`
 }
 
-// usage counts the objects of a kind: the first element of their keys, or "uploads" for unfinished uploads. In a list
-// of stages, the kind is the name of a stage, and the objects are its actions.
+// usage counts the objects of a kind. The kind is the first element of their keys, or "uploads" for unfinished uploads.
+// In a list of stages, the kind is the name of a stage, and the objects are its actions.
 type usage struct {
 	Kind    string `json:"kind"`
 	Objects int    `json:"objects"`

@@ -12,7 +12,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// A hook gets the document of the run, whether the run succeeds or fails. A hook that fails is only a warning.
+// A hook gets the document of the run, whether the run succeeds or fails. A hook that fails causes only a warning.
 func TestHook(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

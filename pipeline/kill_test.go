@@ -178,7 +178,7 @@ func TestTerminate(t *testing.T) {
 	}
 }
 
-// TestInterruptedStatus checks that status reports a run whose runner was killed as interrupted.
+// TestInterruptedStatus checks that status calls a run interrupted if its runner was killed.
 func TestInterruptedStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

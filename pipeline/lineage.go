@@ -28,7 +28,7 @@ type lineage struct {
 	Actions   []madeBy        `json:"actions"`
 }
 
-// origin is the action that made an artifact. It is empty for an artifact that was imported.
+// origin names the action that made an artifact. An artifact that was imported has no Action and no Output.
 type origin struct {
 	Digest artifact.Digest `json:"digest"`
 	Action string          `json:"action,omitempty"` // key

@@ -138,8 +138,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestRunnerLinksNoNumerics checks what the runner links. It must start within milliseconds, and must work on machines
-// on which no engine can be installed.
+// TestRunnerLinksNoNumerics checks what the runner links. The runner must start within milliseconds, and must work on
+// machines on which no engine can be installed.
 func TestRunnerLinksNoNumerics(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
@@ -266,8 +266,8 @@ func TestWrongReference(t *testing.T) {
 	}
 }
 
-// TestPaths checks that paths in a recipe are relative to the recipe, for inputs and for parameters, and those on a
-// command line to the working directory. A number is a valid name of a file.
+// TestPaths checks that paths in the inputs and parameters of a recipe are relative to the recipe, and that paths on a
+// command line are relative to the working directory. A number is a valid name of a file.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

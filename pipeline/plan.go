@@ -43,7 +43,7 @@ type stepPlan struct {
 	Seconds   float64           `json:"seconds,omitempty"`
 	Reason    string            `json:"reason,omitempty"`    // why it is a miss or is skipped
 	Changes   []change          `json:"changes,omitempty"`   // compared with the step and run that Reason names
-	Continues string            `json:"continues,omitempty"` // the shorter action that it continues
+	Continues string            `json:"continues,omitempty"` // the shorter action that the step continues
 	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that do not exist yet, and their origins
 	Condition string            `json:"condition,omitempty"` // comparison with a score that does not exist yet
 	Shards    int               `json:"shards,omitempty"`    // workers that share the step
@@ -89,7 +89,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	var runs []*runner.Run
 	for _, d := range decisions {
 		if d.Node.IsShard() {
-			continue // the line of the whole step gives their number
+			continue // the line of the whole step gives the number of shards
 		}
 		s := stepPlan{Step: d.Node.Name(), Stage: d.Node.Stage.Stage, State: "miss", Key: d.Key}
 		if d.Skip != "" {

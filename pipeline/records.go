@@ -16,9 +16,9 @@ import (
 )
 
 // eachAction calls f for every action in the store, sorted by key, with the action's results. It warns about damaged
-// records. Files in the local directory cache the contents of records, because an unchanged object has unchanged
-// contents. There are sixteen such files, one for each first digit of a key, so that only a sixteenth of all records is
-// in memory at once.
+// records. Files in the local directory cache what the records contain, so that only records that are new or have
+// changed are read. There are sixteen such files, one for each first digit of a key, so that only a sixteenth of all
+// records is in memory at once.
 func (a *app) eachAction(ctx context.Context, s *openStore, f func(key string, made artifact.Made) error) error {
 	const digits = "0123456789abcdef"
 	name := sha256.Sum256([]byte(os.Getenv("VAPO_STORE")))

@@ -133,7 +133,7 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 		}
 		if d := s.Declared; d != nil {
 			step.Ports, step.NoEffect = d.Outputs, d.NoEffect
-			// An input from a step is STEP.OUTPUT. A path or ref does not name a step, so Subject then matches none.
+			// An input from a step is STEP.OUTPUT. A path or a ref names no step, so in that case Subject matches none.
 			if from, err := artifact.ParseReference(s.Inputs[d.Subject].From); err == nil {
 				step.Subject = from.Step
 			}
@@ -202,7 +202,7 @@ func latestRuns(ctx context.Context, store *artifact.Store, n int) (ids []string
 	return ids[:min(n, len(ids))], nil
 }
 
-// recentRuns reads up to n run records, newest first. It skips damaged records with a warning.
+// recentRuns reads up to n runs, newest first. It skips damaged runs with a warning.
 func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
 	ids, err := latestRuns(ctx, store, n)
 	if err != nil {

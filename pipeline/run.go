@@ -104,7 +104,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 				"step %s stands for %d instances", opt.Only, g.Instances(opt.Only))
 		}
 	}
-	if opt.Fresh || opt.Only != "" { // a fresh run is in one piece, and other jobs compute the other shards
+	if opt.Fresh || opt.Only != "" { // --fresh uses no shards; with exec, other jobs compute them
 		g = g.WithoutShards(opt.Only)
 	}
 	if c.check != nil {

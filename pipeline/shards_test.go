@@ -118,7 +118,7 @@ steps:
 	}
 }
 
-// A condition that does not hold is the reason why the whole step is skipped; its shards are not mentioned.
+// If the condition of a step does not hold, the whole step is skipped for this reason, and no shard is mentioned.
 func TestShardsWhen(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -83,8 +83,8 @@ func (w *workplace) size(dir string) (total int64) {
 }
 
 // TestRetraining runs one recipe again and again with new data, as a scheduler does, and collects garbage after every
-// tenth run. Apart from the runs that are kept on purpose, the store must not grow: a year of runs every five minutes
-// may add 500 MB.
+// tenth run. Apart from the runs that are kept on purpose, the store must hardly grow: a year of runs every five
+// minutes may add at most 500 MB.
 func TestRetraining(t *testing.T) {
 	t.Parallel()
 	const (

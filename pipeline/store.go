@@ -34,7 +34,7 @@ type openStore struct {
 }
 
 // ProvideStore opens the store for commands that need its contents. kong calls it for every command that takes a store.
-// It fails instead of creating an embedded store, which would be empty.
+// ProvideStore fails instead of creating an embedded store, which would be empty.
 func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
 	if _, err := os.Stat(a.local()); os.Getenv("VAPO_STORE") == "" && errors.Is(err, os.ErrNotExist) {
 		return nil, failure.New(failure.Input, "run a recipe here first, or choose a store with --dir or VAPO_STORE",
@@ -104,8 +104,8 @@ func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 type serveCmd struct{}
 
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
-	// If another program started this process as its gateway, it prints nothing, because the output would contain the
-	// access keys.
+	// If another program started this process as its gateway, this process prints nothing, because the output would
+	// contain the access keys.
 	if code, ran := server.RunChild(); ran {
 		program.Exit(code)
 	}
