@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileState returns a string that changes whenever the file changes, and the time of the last change. It includes the
-// time of the last status change, because a copy may keep the size and the modification time.
+// fileState returns a string that changes whenever the file changes, and the time of the last change. The string
+// includes the time of the last status change, because a copy may keep the size and the modification time.
 func fileState(path string) (state string, changed time.Time, ok bool) {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {

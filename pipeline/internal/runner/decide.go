@@ -95,7 +95,8 @@ func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep b
 	return d, nil
 }
 
-// headStart sets d.Earlier to the longest action of the step's series that is shorter than below, if there is one.
+// headStart sets d.Earlier to the longest of the actions in the step's series whose length is less than below, if there
+// is one.
 func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err error) {
 	d.Earlier, d.EarlierLength, err = r.Store.LongestBelow(ctx, d.Series, below)
 	if errors.Is(err, artifact.ErrNotFound) {

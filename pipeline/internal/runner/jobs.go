@@ -75,8 +75,8 @@ func jobsFor(store string, decisions []*Decision) ([]*Job, error) {
 		if d.Skip != "" {
 			continue
 		}
-		// An input from a step counts as that output of what the step's job does, even if its digest is known already.
-		// Otherwise a job in the queue would have another name once the step that it needs has a result.
+		// A job in the queue must keep its name when a step that it needs gets a result. The name therefore never depends
+		// on the digest of an input from a step, but on what that step's job does and on the name of the output.
 		inputs := map[string]string{}
 		for name, in := range d.Inputs {
 			inputs[name] = in.Digest

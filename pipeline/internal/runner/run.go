@@ -29,8 +29,8 @@ const (
 	Submitted  = "submitted" // a run that ended before its jobs
 )
 
-// Run is the record of one run of a recipe. The store keeps it under runs/ to explain results; no computation depends
-// on it. Stores keep runs for years, so the JSON names of the fields must not change.
+// Run describes one execution of a recipe. The store keeps it under runs/ to explain results; no computation depends on
+// it. Stores keep runs for years, so the JSON names of the fields must not change.
 type Run struct {
 	ID          string        `json:"id"`
 	Name        string        `json:"name"`

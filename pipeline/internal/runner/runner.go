@@ -67,7 +67,7 @@ type Options struct {
 	// JobDir, if set, says that this process is a job, which executes the step Only. The job keeps its record and its log
 	// in JobDir.
 	JobDir string
-	// Place says where this process runs. Without a host, it is this machine.
+	// Place says where this process runs. If it names no host, the host is this machine.
 	Place Placement
 }
 
@@ -107,7 +107,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		return nil, err
 	}
 	if s, ok := a.run.Step(opt.Only); ok && opt.inJob() {
-		s.Place = &a.opt.Place // already while the step waits, so that the record names its job
+		s.Place = &a.opt.Place // set while the step still waits, so that the record always names its job
 	}
 	_ = a.save(ctx) // a failure is only a warning
 	r.Display.Started(a.run)
@@ -242,7 +242,7 @@ func (a *attempt) skip(s *Step, reason string) {
 			continue
 		}
 		if s.Reason = "needs " + need; n.Shard != "" && n.State == Skipped {
-			s.Reason = n.Reason // which holds for the whole step
+			s.Reason = n.Reason // the reason for a shard is also that for the whole step
 		}
 		break
 	}

@@ -31,8 +31,8 @@ type followed struct {
 	read   int64     // bytes of the log that lines has received
 	text   string    // the latest state in the queue that was shown
 	seen   sighting  // the latest record that was shown
-	gone   time.Time // when the batch system first listed the job as ended, or no longer listed it; zero before
-	missed int       // number of answers in which it did so; a listed job resets both
+	gone   time.Time // since when the batch system lists the job as ended, or does not list it; zero if neither
+	missed int       // number of answers of the batch system since then
 	ending JobState  // the final state that the batch system reported, if it did
 	over   bool      // the step has its final state
 }
@@ -211,7 +211,7 @@ func (a *attempt) set(s *Step, state, reason string) {
 	s.State, s.Reason = state, reason
 }
 
-// close deletes the credentials of the jobs, now or after the last of them.
+// close deletes the credentials of the jobs, now or after the last job has ended.
 func (a *attempt) close(ctx context.Context, jobs []*Job) {
 	var dirs []string
 	for _, j := range jobs {

@@ -38,10 +38,10 @@ func (r *Runner) marked(ctx context.Context, d *Decision) (bool, error) {
 // lookUpShard returns d if the shard has to be computed. Otherwise it finishes the shard and returns nil. There are no
 // shards in a fresh run.
 func (a *attempt) lookUpShard(ctx context.Context, d *Decision, s *Step) (*Decision, error) {
-	d.Earlier = nil // what a whole step would continue
+	d.Earlier = nil // only a whole step continues a shorter action
 	if d.Hit != nil {
 		a.mu.Lock()
-		a.cached[d.Node.Whole().Name()] = true // saves the other shards the look
+		a.cached[d.Node.Whole().Name()] = true // the other shards need no look-up
 		a.mu.Unlock()
 	} else if marked, err := a.marked(ctx, d); !marked || err != nil {
 		return d, err

@@ -99,7 +99,7 @@ func (a *attempt) takeCapacity(ctx context.Context, d *Decision, s *Step) (capac
 	return a.pool.take(ctx, want, func() { a.waiting(ctx, s, "for resources that other steps use") })
 }
 
-// lookUpStep decides a step. If its result is cached, lookUpStep finishes the step and returns nil, unless the run is
+// lookUpStep returns the decision about a step. If its result is cached, lookUpStep finishes the step and returns nil, unless the run is
 // to execute every step (Options.Fresh).
 func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Decision, error) {
 	a.mu.Lock()
@@ -128,7 +128,7 @@ func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Deci
 		return nil, err
 	}
 	if n.IsShard() {
-		preimage = nil // it is that of the whole step
+		preimage = nil // the run has it in the whole step
 	}
 	a.mu.Lock()
 	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
