@@ -154,7 +154,8 @@ func TestPointsAgainstAKnownDensity(t *testing.T) {
 			t.Errorf("%s samples: ratio %g, want %g to %g", tc.name, s.Ratio, tc.min, tc.max)
 		}
 		if s.N[0] != 2000 || len(s.Warnings) != 0 || !strings.Contains(s.Headline, "2000 samples against fresh draws") {
-			t.Errorf("%s: %+v", tc.name, s)
+			t.Errorf("%s samples: score %+v, want n 2000, no warnings, and a headline with \"2000 samples against fresh "+
+				"draws\"", tc.name, s)
 		}
 	}
 }
@@ -174,11 +175,11 @@ func TestPointsAgainstPointsOnly(t *testing.T) {
 	}
 	s := readScore(t, out)
 	if s.N[0] != 900 || s.Ratio < 0.5 || s.Ratio > 2 {
-		t.Errorf("score %+v", s)
+		t.Errorf("score %+v, want n 900 and a ratio between 0.5 and 2", s)
 	}
 	text := strings.Join(s.Warnings, "\n")
 	if !strings.Contains(text, "900 samples, fewer") || !strings.Contains(text, "overlap") {
-		t.Errorf("warnings %q", s.Warnings)
+		t.Errorf("warnings %q, want one about 900 samples and one about the overlap", s.Warnings)
 	}
 }
 
@@ -206,7 +207,9 @@ func TestImages(t *testing.T) {
 	gaussian, floor, all := s.Baselines[baseGaussian], s.Baselines[baseTest], s.Baselines[baseAllTest]
 	// Samples from the distribution of the data score like test images, and far better than noise with the same marginals.
 	if !(s.Value > 0 && s.Value < gaussian/4 && s.Value < 4*floor && all < gaussian/4) {
-		t.Errorf("score %g, Gaussian %g, 90 test images %g, all test images %g", s.Value, gaussian, floor, all)
+		t.Errorf("score %g, Gaussian %g, 90 test images %g, all test images %g; want a score above 0 and below 4 times "+
+			"that of 90 test images; the score and that of all test images must be below a quarter of the Gaussian's",
+			s.Value, gaussian, floor, all)
 	}
 	if math.Abs(s.MeanTerm+s.CovTerm-s.Value) > 1e-9*s.Value {
 		t.Errorf("the terms %g and %g do not add up to the distance %g", s.MeanTerm, s.CovTerm, s.Value)
@@ -223,18 +226,19 @@ func TestImages(t *testing.T) {
 		}
 	}
 	if !strings.Contains(s.Network, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
-		t.Errorf("score %+v", s)
+		t.Errorf("score %+v, want the digest of the network, the reference \"discs train\" and n 90 and 400", s)
 	}
 	if s.Nearest == nil || s.Nearest.Copies != 1 || s.Nearest.Compared != 90 || s.Nearest.TestLeast <= 0 ||
 		!strings.Contains(strings.Join(s.Warnings, "\n"), "1 of 90 samples are copies") {
-		t.Errorf("nearest %+v, warnings %q", s.Nearest, s.Warnings)
+		t.Errorf("nearest %+v, want 1 copy in 90 compared and test_least above 0; warnings %q, want one about the copy",
+			s.Nearest, s.Warnings)
 	}
 	var m contract.Manifest
 	if raw, err := os.ReadFile(filepath.Join(dir, "a", "manifest.json")); err != nil || json.Unmarshal(raw, &m) != nil {
 		t.Fatal(err)
 	}
 	if len(m.Outputs) != 4 || m.Backend != "tape" || m.Results["headline"] != s.Headline || m.Results["block"] != 64. {
-		t.Errorf("manifest %+v", m)
+		t.Errorf("manifest %+v, want 4 outputs, the backend tape, the headline %q and a block of 64", m, s.Headline)
 	}
 
 	// A second run writes the same bytes.
@@ -259,7 +263,8 @@ func TestImages(t *testing.T) {
 	s = readScore(t, filepath.Join(dir, "c"))
 	if s.Network != "" || !strings.Contains(s.Metric, "pixels") || !slices.Contains(s.Warnings, noNetwork) ||
 		s.Value > s.Baselines[baseGaussian] {
-		t.Errorf("score %+v", s)
+		t.Errorf("score %+v, want no network, a metric of pixels, the warning %q and a value below the Gaussian's", s,
+			noNetwork)
 	}
 }
 
@@ -274,7 +279,7 @@ func TestSmallNIsAWarning(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	if s := readScore(t, out); !strings.Contains(strings.Join(s.Warnings, "\n"), "20 images for 24 features") {
-		t.Errorf("warnings %q", s.Warnings)
+		t.Errorf("warnings %q, want one about 20 images for 24 features", s.Warnings)
 	}
 }
 

@@ -90,16 +90,18 @@ func TestFolders(t *testing.T) {
 		}
 		ab := folderScores(t, append([]string{a, b}, more...)...)
 		if ab.N[0] != 60 || ab.N[1] != 40 || ab.Shape[0] != 1 || ab.Shape[1] != edge {
-			t.Errorf("score %+v", ab)
+			t.Errorf("score %+v, want n 60 and 40 and images of shape [1 %d %d]", ab, edge, edge)
 		}
 		if aa := folderScores(t, append([]string{a, a}, more...)...); aa.Value > 1e-6*ab.Value {
-			t.Errorf("a folder against itself scores %g, against another %g", aa.Value, ab.Value)
+			t.Errorf("a folder against itself scores %g, want at most a millionth of %g, the score against another", aa.Value,
+				ab.Value)
 		}
 		if an := folderScores(t, append([]string{noise, a}, more...)...); an.Value < factor*ab.Value {
-			t.Errorf("noise scores %g, images %g", an.Value, ab.Value)
+			t.Errorf("noise scores %g, want at least %g times the images' %g", an.Value, factor, ab.Value)
 		}
 		if (ab.Network == "") != (features == "") {
-			t.Errorf("with --features %q, the score names the features %q", features, ab.Network)
+			t.Errorf("with --features %q, the score names the network %q, want one exactly if it is given", features,
+				ab.Network)
 		}
 	}
 }
@@ -119,7 +121,8 @@ func TestFoldersAgreeWithTheStage(t *testing.T) {
 	a, b := writeFolder(t, filepath.Join(dir, "fs"), samples), writeFolder(t, filepath.Join(dir, "fr"), train)
 	f := folderScores(t, a, b, "--features", network, "--backend", "tape")
 	if f.Value != s.Value || f.Network != s.Network {
-		t.Errorf("folders score %v with %s, the stage %v with %s", f.Value, f.Network, s.Value, s.Network)
+		t.Errorf("folders gives the score %v with network %s, the stage gives %v with %s", f.Value, f.Network, s.Value,
+			s.Network)
 	}
 }
 
@@ -167,7 +170,8 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 			code, stdout, stderr := eval(t, "folders", a, b)
 			if code != failure.Input || stdout != "" || !strings.Contains(stderr, tc.want) ||
 				!strings.Contains(stderr, tc.file) {
-				t.Errorf("exit %d, %q, %s; want the file and %q", code, stdout, stderr, tc.want)
+				t.Errorf("exit %d, %q, %s; want exit %d, nothing on standard output, and a message with %q and %q", code,
+					stdout, stderr, failure.Input, tc.file, tc.want)
 			}
 		})
 	}
@@ -199,7 +203,8 @@ func TestFolderRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := eval(t, append([]string{"folders"}, tc.args...)...)
 			if code != tc.code || stdout != "" || !strings.Contains(stderr, tc.want) {
-				t.Errorf("exit %d, %q, %s; want %d with %q", code, stdout, stderr, tc.code, tc.want)
+				t.Errorf("exit %d, %q, %s; want exit %d, nothing on standard output, and a message with %q", code, stdout,
+					stderr, tc.code, tc.want)
 			}
 		})
 	}
@@ -248,14 +253,14 @@ func TestFolderColours(t *testing.T) {
 	}
 	x, y := load(a, b)
 	if x.C != 3 || y.C != 3 || x.H != 3 || x.W != 2 {
-		t.Fatalf("shapes %v and %v", x.Shape(), y.Shape())
+		t.Fatalf("shapes %v and %v, want 3 channels in both, and 3 x 2 pixels in the first", x.Shape(), y.Shape())
 	}
 	got := []uint8{x.Image(0)[0], x.Image(1)[17], y.Image(0)[0], y.Image(1)[0], y.Image(1)[6], y.Image(1)[12]}
 	if want := []uint8{10, 0x80, 7, 1, 2, 3}; !slices.Equal(got, want) {
-		t.Errorf("pixels %v and %v", x.Pixels, y.Pixels)
+		t.Errorf("selected values %v of the pixels %v and %v, want %v", got, x.Pixels, y.Pixels, want)
 	}
 	if x, _ := load(a, a); x.C != 1 {
-		t.Errorf("grey folders have %d channels", x.C)
+		t.Errorf("two grey folders are read as %d channels, want 1", x.C)
 	}
 }
 
@@ -385,7 +390,7 @@ func TestFoldersInception(t *testing.T) {
 		t.Errorf("got %+v, want an FID of %v", s, want)
 	}
 	if again := folderScores(t, a, b, "--weights", weights, "--tap", "64"); *again.FID != *s.FID {
-		t.Errorf("the same folders give %v and %v", *s.FID, *again.FID)
+		t.Errorf("the same folders give the FID %v and then %v", *s.FID, *again.FID)
 	}
 	// Add a grey, a larger and a 16-bit image.
 	writePNG(t, filepath.Join(a, "x.png"), image.NewGray(image.Rect(0, 0, 50, 40)))
@@ -395,7 +400,7 @@ func TestFoldersInception(t *testing.T) {
 	writePNG(t, filepath.Join(a, "z.png"), image.NewGray16(image.Rect(0, 0, 33, 3)))
 	s = folderScores(t, a, b, "--weights", weights, "--tap", "64", "--resize", "clean")
 	if s.N[0] != n+3 || s.Resize != "clean" {
-		t.Errorf("with images of other sizes: %+v", s)
+		t.Errorf("with images of other sizes: %+v, want n[0] %d and the resize convention clean", s, n+3)
 	}
 	// Error messages name the file, the layers or the flag.
 	writeText(t, filepath.Join(a, "cut.png"), "\x89PNG\r\n\x1a\n")

@@ -39,35 +39,36 @@ func TestMeasures(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	if i := s.Interval; i == nil || !(i.Low < s.Value && s.Value < i.High) || i.StandardError <= 0 || i.Groups != 10 {
-		t.Errorf("interval %+v of %v", i, s.Value)
+		t.Errorf("interval %+v, want 10 groups, a standard error above 0, and %v inside it", i, s.Value)
 	}
 	if x := s.Infinity; x == nil || !(math.Abs(x.Value-s.Value) < s.Value) || len(x.Sizes) != 15 {
-		t.Errorf("extrapolation %+v of %v", x, s.Value)
+		t.Errorf("extrapolation %+v, want 15 sizes and a value between 0 and twice the distance %v", x, s.Value)
 	}
 	if k := s.KID; k == nil || math.Abs(k.Mean) > 1e-2 || k.Size != 200 || k.Subsets != 100 {
-		t.Errorf("kid %+v", k)
+		t.Errorf("kid %+v, want 100 subsets of 200 and a mean between -0.01 and 0.01", k)
 	}
 	if x := s.Inception; x == nil || !(x.Mean >= 1 && x.Mean <= 3) {
-		t.Errorf("inception score %+v of a classifier of 3 classes", x)
+		t.Errorf("inception score %+v, want a mean between 1 and 3, the number of classes", x)
 	}
 	if m := s.Manifold; m == nil || !(m.Precision > 0.8 && m.Recall > 0.8 && m.Coverage > 0.5) ||
 		m.N[0] != 200 || m.N[1] != 300 {
-		t.Errorf("manifold %+v", m)
+		t.Errorf("manifold %+v, want n 200 and 300, precision and recall above 0.8 and coverage above 0.5", m)
 	}
 	if len(s.Weights) != 64 {
-		t.Errorf("weights %q", s.Weights)
+		t.Errorf("weights %q, want 64 digits", s.Weights)
 	}
 
 	code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines")
 	if code != 0 || s.furtherMetrics != (furtherMetrics{}) || len(s.Baselines) != 0 {
-		t.Errorf("none: exit %d, %+v, %s", code, s, stderr)
+		t.Errorf("no metrics: exit %d, want 0; score %+v, want only the distance, without baselines: %s", code, s, stderr)
 	}
 	code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval")
 	if code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
-		t.Errorf("some: exit %d, %+v, %s", code, s, stderr)
+		t.Errorf("two metrics: exit %d, want 0; score %+v, want kid and interval but not manifold: %s", code, s, stderr)
 	}
 	if code, _, stderr = run("typo", "--metrics=fid"); code != failure.Usage || !strings.Contains(stderr, "manifold") {
-		t.Errorf("an unknown metric: exit %d, %s", code, stderr)
+		t.Errorf("an unknown metric: exit %d, want %d and a message that lists the metrics: %s", code, failure.Usage,
+			stderr)
 	}
 }
 
@@ -102,13 +103,13 @@ func TestForms(t *testing.T) {
 	s := run("features", samples, features, net)
 	near("features", s, 0)
 	if s.KID == nil || !reflect.DeepEqual(s.KID, want.KID) || s.N[1] != 300 || s.Reference != "discs train" {
-		t.Errorf("against features: %+v", s)
+		t.Errorf("against features: %+v, want the reference \"discs train\", 300 images and kid %+v", s, want.KID)
 	}
 	s = run("moments", samples, moments, net)
 	near("moments", s, 1e-9)
 	if s.KID != nil || s.Interval == nil || s.N[1] != 0 ||
 		!strings.Contains(strings.Join(s.Warnings, "\n"), "not measured: kid") {
-		t.Errorf("against moments: %+v", s)
+		t.Errorf("against moments: %+v, want an interval, no kid with a warning that it is not measured, and n[1] 0", s)
 	}
 	// Without a network and images, the features in one file are compared with the moments in the other.
 	run("swapped", train, samples, net, "--keep-features")
@@ -119,10 +120,11 @@ func TestForms(t *testing.T) {
 		"--input=test=" + train, "--out=" + filepath.Join(dir, "test"),
 	}
 	if code, _, stderr := eval(t, test...); code != failure.Input || !strings.Contains(stderr, "input test holds images") {
-		t.Errorf("test images without a network: exit %d, %s", code, stderr)
+		t.Errorf("test images without a network: exit %d, want %d and a message that names the input: %s", code,
+			failure.Input, stderr)
 	}
 	if !strings.Contains(s.Network, "classifier-1x16x16-features8") {
-		t.Errorf("features %q", s.Network)
+		t.Errorf("the score names the network %q, want that of the features, classifier-1x16x16-features8", s.Network)
 	}
 
 	// The set is also read from an .npz of images, as other programs write it.
@@ -171,7 +173,7 @@ func TestForms(t *testing.T) {
 			args = append(args, "--input=features="+c.network)
 		}
 		if code, _, stderr := eval(t, args...); code != failure.Input || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
+			t.Errorf("%s: exit %d, want %d and a message with %q: %s", c.name, code, failure.Input, c.want, stderr)
 		}
 	}
 	// Metrics that cannot be computed and files that cannot be written are reported before any computation.
@@ -192,7 +194,8 @@ func TestForms(t *testing.T) {
 	} {
 		code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
-			t.Errorf("%v: exit %d, %s", c.args[2:], code, stderr)
+			t.Errorf("%v: exit %d, want %d, nothing on standard output, no progress lines and a message with %q: %s",
+				c.args[2:], code, c.code, c.want, stderr)
 		}
 	}
 	saved := filepath.Join(dir, "saved.npz")
@@ -246,7 +249,7 @@ func TestFeaturesAreCached(t *testing.T) {
 	}
 	want, cached := run(a, b)
 	if cached != 0 || want.FID == nil || want.Tap != 64 {
-		t.Fatalf("%+v with %d images cached", want, cached)
+		t.Fatalf("score %+v with %d images cached, want an FID at tap 64 and no cached images", want, cached)
 	}
 	t.Run("directory", func(t *testing.T) {
 		for i, n := range []int{0, 270} {
@@ -257,10 +260,10 @@ func TestFeaturesAreCached(t *testing.T) {
 		// The larger set has the same first part of 250 images. These images are cached, and so are the 10 images of a.
 		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
 		if _, cached := run(a, more, "--cache="+cache); cached != 260 {
-			t.Errorf("of a larger set %d images were cached", cached)
+			t.Errorf("%d images of a larger set were cached, want 260", cached)
 		}
 		if _, cached := run(a, b, "--cache="+cache, "--resize=clean"); cached != 0 {
-			t.Errorf("under another convention %d images were cached", cached)
+			t.Errorf("%d images were cached under another resize convention, want 0", cached)
 		}
 	})
 	t.Run("workers", func(t *testing.T) {
@@ -291,23 +294,24 @@ func TestFeaturesAreCached(t *testing.T) {
 			}
 		}
 		if s, cached := run(a, b, "--cache="+shared); *s.FID != *want.FID || cached != 270 {
-			t.Errorf("after two workers: FID %v with %d images cached, expected %v", *s.FID, cached, *want.FID)
+			t.Errorf("after two workers: FID %v with %d images cached, want %v and 270", *s.FID, cached, *want.FID)
 		}
 		for _, bad := range []string{"0/2", "3/2", "1", "a/b", "1/9223372036854775807"} {
 			code, _, _ := eval(t, "features", a, "--weights="+weights, "--shard="+bad, "--cache="+shared)
 			if code != failure.Usage {
-				t.Errorf("shard %s: exit %d", bad, code)
+				t.Errorf("shard %s: exit %d, want %d", bad, code, failure.Usage)
 			}
 		}
 		code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64")
 		if code != failure.Usage || !strings.Contains(stderr, "--cache") {
-			t.Errorf("without --cache and VAPO_STORE: exit %d, %s", code, stderr)
+			t.Errorf("without --cache and VAPO_STORE: exit %d, want %d and a message with --cache: %s", code, failure.Usage,
+				stderr)
 		}
 	})
 	t.Run("store", func(t *testing.T) {
 		store := ownStore(t)
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 0 {
-			t.Errorf("with an empty store: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("with an empty store: FID %v with %d images cached, want %v and 0", *s.FID, cached, *want.FID)
 		}
 		// A damaged cached part is recomputed and replaced.
 		damaged := 0
@@ -328,10 +332,12 @@ func TestFeaturesAreCached(t *testing.T) {
 			t.Fatalf("the store has %d parts, expected 3", damaged)
 		}
 		if s, cached := run(a, b); *s.FID != *want.FID || cached == 0 || cached == 270 {
-			t.Errorf("with a damaged part: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("with a damaged part: FID %v with %d images cached, want %v and some of the 270 images, but not all",
+				*s.FID, cached, *want.FID)
 		}
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 270 {
-			t.Errorf("after the damaged part was replaced: FID %v with %d images cached", *s.FID, cached)
+			t.Errorf("after the damaged part was replaced: FID %v with %d images cached, want %v and 270", *s.FID, cached,
+				*want.FID)
 		}
 	})
 	t.Run("stage", func(t *testing.T) {
@@ -346,7 +352,8 @@ func TestFeaturesAreCached(t *testing.T) {
 		}
 		s := readScore(t, out)
 		if s.Value != *want.FID || s.Tap != 64 || s.Resize != "pytorch-fid" || s.Weights != want.Weights {
-			t.Errorf("the score of the stage is %+v, the FID of folders is %v", s, *want.FID)
+			t.Errorf("the stage's score is %+v, want the FID %v at tap 64, resized as in pytorch-fid, with weights %s", s,
+				*want.FID, want.Weights)
 		}
 	})
 }
@@ -394,7 +401,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("%v: n is %v; the images of the reference are used: %v, want %v", c.args, s.N, used, c.images)
 		}
 		if c.images && !(s.Value < 1e-6) {
-			t.Errorf("%v: the distance of the images from themselves is %v", c.args, s.Value)
+			t.Errorf("%v: the distance of the images from themselves is %v, want 0", c.args, s.Value)
 		}
 	}
 }

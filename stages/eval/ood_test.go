@@ -86,7 +86,8 @@ func TestOutliers(t *testing.T) {
 		outside := func(v float64) bool { return v < c.least || v > c.most }
 		if s == nil || outside(s.Density) || outside(s.Gradient) || s.Time != 0.7 || s.N[0] != c.in.N ||
 			s.N[1] != c.outside.N {
-			t.Errorf("%s: %+v, expected %v to %v", c.name, s, c.least, c.most)
+			t.Errorf("%s: %+v, want AUROCs from %v to %v at time 0.7 for %d and %d images", c.name, s, c.least, c.most,
+				c.in.N, c.outside.N)
 		}
 	}
 	for _, c := range []struct {
@@ -111,7 +112,7 @@ func TestOutliers(t *testing.T) {
 		}
 		code, _, stderr := eval(t, append(args, "--out="+filepath.Join(dir, "refused"))...)
 		if code != c.code || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, %s", c.want, code, stderr)
+			t.Errorf("exit %d, want %d and a message with %q: %s", code, c.code, c.want, stderr)
 		}
 	}
 }

@@ -39,15 +39,17 @@ func TestPaths(t *testing.T) {
 		}
 		s := readScore(t, filepath.Join(dir, "out")).Paths
 		if s == nil || s.Paths != paths || s.Points != points || s.Mean < 1./(points-1)-1e-6 || s.Largest < s.Mean {
-			t.Fatalf("%+v", s)
+			t.Fatalf("%+v, want %d paths of %d points, a mean step of at least 1/%d, and a largest step that is no shorter",
+				s, paths, points, points-1)
 		}
 		scores = append(scores, s)
 	}
 	if s := scores[0]; s.pathSteps != s.Blended {
-		t.Errorf("blended images: %+v", s)
+		t.Errorf("blended images: %+v, want steps that equal those of blended pixels", s)
 	}
 	if s := scores[1]; math.Abs(s.Largest-1) > 1e-6 || s.Mean < 1.5*scores[0].Mean || s.Blended != scores[0].Blended {
-		t.Errorf("back and forth: %+v, straight %+v", s, scores[0])
+		t.Errorf("back and forth: %+v, want a largest step of 1, a mean 1.5 times as long as in %+v, and equal "+
+			"blended_pixels", s, scores[0])
 	}
 	black := *straight
 	black.Pixels = make([]uint8, len(straight.Pixels))
@@ -56,7 +58,7 @@ func TestPaths(t *testing.T) {
 		"not a multiple of the 4": args(straight, "4"), "the same features": args(&black, "5"), "feature network": noNetwork,
 	} {
 		if code, _, stderr := eval(t, bad...); code != failure.Input || !strings.Contains(stderr, want) {
-			t.Errorf("%s: exit %d, %s", want, code, stderr)
+			t.Errorf("exit %d, want %d and a message with %q: %s", code, failure.Input, want, stderr)
 		}
 	}
 }

@@ -69,6 +69,6 @@ func TestShards(t *testing.T) {
 	out := filepath.Join(dir, "classifier")
 	must("shard", "1/2", "--out="+out)
 	if parts, _ := filepath.Glob(filepath.Join(out, ".live", "*", "*")); len(parts) != 0 {
-		t.Errorf("parts of a classifier's features: %v", parts)
+		t.Errorf("the shard of a score with a classifier stored the parts %v, want none", parts)
 	}
 }

@@ -33,12 +33,13 @@ func TestTuning(t *testing.T) {
 			"--out="+t.TempDir())
 		code, _, stderr := eval(t, args...)
 		if code != c.code || !strings.Contains(stderr, c.want) {
-			t.Errorf("%v: exit %d, want %d\n%s", c.args, code, c.code, stderr)
+			t.Errorf("%v: exit %d, want %d and a message with %q\n%s", c.args, code, c.code, c.want, stderr)
 		}
 	}
 	code, _, stderr := eval(t, "tune", "--backend=tape", "--input=samples="+set, "--input=reference="+set,
 		"--out="+t.TempDir())
 	if code != failure.Usage || !strings.Contains(stderr, "nothing to tune") {
-		t.Errorf("in pixels: exit %d\n%s", code, stderr)
+		t.Errorf("tune without a network: exit %d, want %d and a message with \"nothing to tune\"\n%s", code, failure.Usage,
+			stderr)
 	}
 }

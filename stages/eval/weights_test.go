@@ -66,7 +66,7 @@ func publish(t *testing.T, digest string) {
 func runResult(t testing.TB, code failure.Class, stdout, stderr string) weightsResult {
 	t.Helper()
 	if code != 0 || strings.Count(stdout, "\n") != 1 {
-		t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
+		t.Fatalf("exit %d, want 0 and one line on standard output, not %q: %s", code, stdout, stderr)
 	}
 	var l weightsResult
 	if err := json.Unmarshal([]byte(stdout), &l); err != nil {
@@ -103,10 +103,11 @@ func TestWeightsImport(t *testing.T) {
 	l := runResult(t, code, stdout, stderr)
 	if l.Digest != "sha256:"+sum || l.FileDigest != sum || l.Ref != "weights/inception" || l.Unverified ||
 		l.Published != feature.PublishedWeights || !slices.Equal(l.Taps, []int{64, 192}) || l.Size != int64(len(torch)) {
-		t.Errorf("%s", stdout)
+		t.Errorf("want the published weights with digest %s, size %d, taps 64 and 192 and the default ref, got %s", sum,
+			len(torch), stdout)
 	}
 	if d, err := store.Ref(t.Context(), "weights/inception"); err != nil || string(d) != l.Digest {
-		t.Errorf("the ref is %s, %v", d, err)
+		t.Errorf("the ref is %s (%v), want %s", d, err, l.Digest)
 	}
 	if err := store.Verify(t.Context(), artifact.Digest(l.Digest)); err != nil {
 		t.Error(err)
@@ -117,7 +118,8 @@ func TestWeightsImport(t *testing.T) {
 	code, stdout, stderr = eval(t, "weights", "import", files["safetensors"], "--ref", "other")
 	if code != failure.Input || stdout != "" || !strings.Contains(stderr, "not that of the published file") ||
 		!strings.Contains(stderr, "--unverified") {
-		t.Errorf("exit %d, %q: %s", code, stdout, stderr)
+		t.Errorf("exit %d, want %d, no output, and a message that names the published file and --unverified; got %q: %s",
+			code, failure.Input, stdout, stderr)
 	}
 	if _, err := store.Ref(t.Context(), "other"); err == nil {
 		t.Error("a file that was refused has a ref")
@@ -126,7 +128,8 @@ func TestWeightsImport(t *testing.T) {
 	l = runResult(t, code, stdout, stderr)
 	if l.Published != "" || !l.Unverified || !strings.Contains(stdout, `"unverified":true`) ||
 		!strings.Contains(stderr, "not comparable with others") || l.Ref != "other" {
-		t.Errorf("%s\n%s", stdout, stderr)
+		t.Errorf("want unverified weights with the ref other, and a warning that scores are not comparable; got %s\n%s",
+			stdout, stderr)
 	}
 
 	// With --as-checkpoint, the stored digest is the same for every source format, and the checkpoint can be imported
@@ -138,11 +141,12 @@ func TestWeightsImport(t *testing.T) {
 	b := runResult(t, code, stdout, stderr)
 	if a.Digest != b.Digest || a.FileDigest != sum || a.Digest == "sha256:"+sum ||
 		a.Published != feature.PublishedWeights || b.Published != "" {
-		t.Errorf("%+v and %+v", a, b)
+		t.Errorf("%+v and %+v, want one digest, not that of the file; only the first file is the published one, %s", a, b,
+			sum)
 	}
 	code, stdout, stderr = eval(t, "weights", "import", "ref:a", "--ref", "c", "--unverified")
 	if c := runResult(t, code, stdout, stderr); c.Digest != a.Digest || !slices.Equal(c.Taps, []int{64, 192}) {
-		t.Errorf("%+v", c)
+		t.Errorf("imported again: %+v, want digest %s and taps 64 and 192", c, a.Digest)
 	}
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "vapo-weights-*")); err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)
@@ -156,7 +160,7 @@ func TestWeightsImport(t *testing.T) {
 	if src, err := feature.OpenWeights(path); err != nil {
 		t.Error(err)
 	} else if h, err := feature.Examine(src); err != nil || !slices.Equal(h.Taps, []int{64, 192}) {
-		t.Errorf("%+v, %v", h, err)
+		t.Errorf("the blob is read as %+v (%v), want taps 64 and 192", h, err)
 	}
 }
 
@@ -199,7 +203,8 @@ func TestWeightsImportRefuses(t *testing.T) {
 	} {
 		code, stdout, stderr := eval(t, append([]string{"weights", "import"}, c.args...)...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, %q: %s; want %d with %q", name, code, stdout, stderr, c.code, c.want)
+			t.Errorf("%s: exit %d, %q: %s; want %d, nothing on standard output, and a message with %q", name, code, stdout,
+				stderr, c.code, c.want)
 		}
 	}
 }
@@ -222,7 +227,8 @@ func TestWeightsFetch(t *testing.T) {
 		r := runResult(t, code, stdout, stderr)
 		if r.File != out || r.FileDigest != sum || r.Published != feature.PublishedWeights || r.Digest != "" ||
 			r.Ref != "" || r.Size != int64(len(content)) || !slices.Equal(r.Taps, []int{64, 192}) {
-			t.Errorf("%s", stdout)
+			t.Errorf("want file %s of %d bytes, the published weights, with taps 64 and 192 and no ref or digest of a "+
+				"store; got %s", out, len(content), stdout)
 		}
 		if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("the file differs: %v", err)
@@ -236,10 +242,10 @@ func TestWeightsFetch(t *testing.T) {
 	store := ownStore(t)
 	code, stdout, stderr := eval(t, "weights", "fetch", "--url", url, "--out", out, "--ref", "weights/mine")
 	if r := runResult(t, code, stdout, stderr); r.Digest != "sha256:"+sum || r.Ref != "weights/mine" {
-		t.Errorf("%s", stdout)
+		t.Errorf("want digest sha256:%s and the ref weights/mine, got %s", sum, stdout)
 	}
 	if d, err := store.Ref(t.Context(), "weights/mine"); err != nil || d != artifact.Digest("sha256:"+sum) {
-		t.Errorf("the ref is %s, %v", d, err)
+		t.Errorf("the ref is %s (%v), want sha256:%s", d, err, sum)
 	}
 }
 
@@ -265,7 +271,8 @@ func TestWeightsFetchRefuses(t *testing.T) {
 	} {
 		code, stdout, stderr := eval(t, "weights", "fetch", "--url", c.url, "--out", filepath.Join(dir, c.out))
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, %q: %s; want %d with %q", name, code, stdout, stderr, c.code, c.want)
+			t.Errorf("%s: exit %d, %q: %s; want %d, nothing on standard output, and a message with %q", name, code, stdout,
+				stderr, c.code, c.want)
 		}
 	}
 	if got, err := os.ReadFile(other); err != nil || string(got) != "precious" {
@@ -281,11 +288,12 @@ func TestWeightsHasNoFlagForDigests(t *testing.T) {
 	for _, command := range []string{"import", "fetch"} {
 		code, stdout, _ := eval(t, "weights", command, "--help")
 		if code != 0 || strings.Contains(stdout, "published=") {
-			t.Errorf("%s: exit %d: %s", command, code, stdout)
+			t.Errorf("%s --help: exit %d, want 0 and no flag --published: %s", command, code, stdout)
 		}
 		code, _, stderr := eval(t, "weights", command, "x", "--published", "a=b")
 		if code != failure.Usage || !strings.Contains(stderr, "--published") && !strings.Contains(stderr, "unexpected") {
-			t.Errorf("%s --published: exit %d: %s", command, code, stderr)
+			t.Errorf("%s --published: exit %d, want %d and a message about the unknown flag: %s", command, code,
+				failure.Usage, stderr)
 		}
 	}
 }
@@ -317,7 +325,7 @@ func TestImportByHand(t *testing.T) {
 	run("eval", "weights", "import", "w.pth", "--unverified")
 	refs := run("pipeline", "ls", "refs")
 	if !strings.Contains(refs, "weights/inception") || !strings.Contains(refs, sum) {
-		t.Errorf("the refs are\n%s", refs)
+		t.Errorf("the refs lack weights/inception with digest %s:\n%s", sum, refs)
 	}
 	run("eval", "weights", "import", "ref:weights/inception", "--unverified", "--ref", "weights/copy")
 }
