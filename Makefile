@@ -72,8 +72,8 @@ test:
 	  $(TESTFLAGS) ./...
 
 # Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
-# race for the same steps, store faults, retraining with garbage collection, garbage collection while runners work. It
-# also runs the cases on a Slurm cluster that take too long for make test. These need root and make ci-tools.
+# race for the same steps, store faults, retraining with garbage collection, garbage collection while runners work. make
+# soak also runs the cases on a Slurm cluster that take too long for make test; they need root and make ci-tools.
 SOAKFLAGS ?=
 soak:
 	@set -o pipefail; VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \

@@ -99,8 +99,8 @@ func (a *attempt) takeCapacity(ctx context.Context, d *Decision, s *Step) (capac
 	return a.pool.take(ctx, want, func() { a.waiting(ctx, s, "for resources that other steps use") })
 }
 
-// lookUpStep returns the decision about a step. If its result is cached, lookUpStep finishes the step and returns nil, unless the run is
-// to execute every step (Options.Fresh).
+// lookUpStep returns the decision about a step. If the result of the step is cached, lookUpStep finishes the step and
+// returns nil, unless the run is to execute every step (Options.Fresh).
 func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Decision, error) {
 	a.mu.Lock()
 	made, idle := maps.Clone(a.made), n.IsShard() && a.cached[n.Whole().Name()]
