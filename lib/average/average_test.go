@@ -51,7 +51,7 @@ func TestGolden(t *testing.T) {
 	}
 	for _, c := range g.Gammas {
 		if got := gamma(t, c[0]); math.Abs(got-c[1]) > 1e-9*(1+c[1]) {
-			t.Errorf("gamma(%v) is %v, NumPy's roots give %v", c[0], got, c[1])
+			t.Errorf("gamma(%v) is %v, want %v, as NumPy's roots gives", c[0], got, c[1])
 		}
 	}
 	for _, c := range g.Inner {
@@ -85,18 +85,18 @@ func TestGolden(t *testing.T) {
 func TestGamma(t *testing.T) {
 	for std, want := range map[float64]float64{0.05: 16.97, 0.10: 6.94} {
 		if got := gamma(t, std); math.Abs(got-want) > 0.005 {
-			t.Errorf("gamma(%v) is %v, the paper has %v", std, got, want)
+			t.Errorf("gamma(%v) is %v, want %v, as in the paper", std, got, want)
 		}
 	}
 	for std := MinStd; std < MaxStd; std *= 1.1 {
 		g := gamma(t, std)
 		if got := math.Sqrt(g+1) / (g + 2) / math.Sqrt(g+3); math.Abs(got-std) > 1e-13 {
-			t.Errorf("gamma(%v) is %v, whose standard deviation is %v", std, g, got)
+			t.Errorf("gamma(%v) is %v, which belongs to the standard deviation %v", std, g, got)
 		}
 	}
 	for _, std := range []float64{0, -1, 0.0009, 0.29, math.NaN(), math.Inf(1)} {
 		if g, err := Gamma(std); err == nil {
-			t.Errorf("gamma(%v) is %v, expected an error", std, g)
+			t.Errorf("gamma(%v) is %v, want an error", std, g)
 		}
 	}
 }
@@ -178,18 +178,20 @@ func TestReconstruct(t *testing.T) {
 		direct := snapshots(t, []float64{want.Std}, 100, want.Step).Group(want.Group())["layer/w"].Data
 		if len(got.Tensors) != 1 || got.Tensors[0].Name != "ema/layer/w" || got.Step != want.Step || r.Average != want ||
 			r.Snapshots != 2*int(want.Step/100) {
-			t.Errorf("%v: %+v, %+v", want, got, r)
+			t.Errorf("%v: checkpoint %+v, report %+v; want one tensor, ema/layer/w, of step %d, and the %v from %d snapshots",
+				want, got, r, want.Step, want, 2*int(want.Step/100))
 		}
 		w := got.Tensors[0].Data
 		if math.Abs(float64(w[0]-1)) > 1e-6 || math.Abs(float64(w[1]/direct[1]-1)) > 2e-3 {
-			t.Errorf("%v: %v, the average itself is %v (residual %v)", want, w, direct, r.Residual)
+			t.Errorf("%v: reconstructed as %v, want about %v, the tracked average (residual %v)",
+				want, w, direct, r.Residual)
 		}
 	}
 	// Later snapshots have no influence.
 	short, _, err := Reconstruct(snapshots(t, []float64{0.05, 0.1}, 100, 800), Average{0.07, 0})
 	long, _, err2 := Reconstruct(c, Average{0.07, 800})
 	if err != nil || err2 != nil || !slices.Equal(short.Tensors[0].Data, long.Tensors[0].Data) {
-		t.Errorf("without later snapshots %v (%v), with them %v (%v)", short, err, long, err2)
+		t.Errorf("without later snapshots %v (%v), with them %v (%v), want the same weights", short, err, long, err2)
 	}
 }
 
@@ -217,7 +219,7 @@ func TestReconstructRefuses(t *testing.T) {
 	} {
 		_, _, err := Reconstruct(c.c, c.want)
 		if err == nil || failure.ClassOf(err) != c.class || !strings.Contains(err.Error(), message) {
-			t.Errorf("error is %v, want one with %q", err, message)
+			t.Errorf("error is %v of class %v, want one with %q of class %v", err, failure.ClassOf(err), message, c.class)
 		}
 	}
 }
@@ -235,7 +237,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, ok := Parse(a.String()); !ok || again != a {
-			t.Errorf("%q parses to %+v, and then %q to %+v (%v)", name, a, a.String(), again, ok)
+			t.Errorf("%q parses to %+v, but that average's name, %q, to %+v (%v)", name, a, a.String(), again, ok)
 		}
 	})
 }

@@ -40,12 +40,12 @@ func TestHints(t *testing.T) {
 
 func TestBuffer(t *testing.T) {
 	if n := backend.F32(make([]float32, 3)).Len(); n != 3 {
-		t.Errorf("length %d", n)
+		t.Errorf("a buffer of 3 float32 values has length %d", n)
 	}
 	if n := (backend.Buffer{F64: make([]float64, 4)}).Len(); n != 4 {
-		t.Errorf("length %d", n)
+		t.Errorf("a buffer of 4 float64 values has length %d", n)
 	}
 	if n := (backend.Buffer{}).Len(); n != 0 {
-		t.Errorf("length %d", n)
+		t.Errorf("an empty buffer has length %d, want 0", n)
 	}
 }

@@ -56,11 +56,11 @@ func open(t *testing.T, name string) (code failure.Class, output string) {
 func TestOpen(t *testing.T) {
 	for name, want := range map[string]string{"tape": "tape tape | tape, ", "go": "compute-go compute-go | "} {
 		if code, output := open(t, name); code != failure.OK || !strings.HasPrefix(output, want) {
-			t.Errorf("%s: exit %d, %s", name, code, output)
+			t.Errorf("%s: exit %d with output %q, want 0 and output that begins with %q", name, code, output, want)
 		}
 	}
 	if code, output := open(t, "tape-openblas"); code != failure.Usage || !strings.Contains(output, `called "tape" now`) {
-		t.Errorf("tape-openblas: exit %d, %s", code, output)
+		t.Errorf("tape-openblas: exit %d with output %q, want 2 and the name that replaces it", code, output)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestAutoGivesReason(t *testing.T) {
 	code, output := open(t, "auto")
 	if code != failure.OK || !strings.HasPrefix(output, "tape auto | ") ||
 		!strings.Contains(output, "the choice of auto: ") || !strings.Contains(output, "CUDA") {
-		t.Errorf("auto: exit %d, %s", code, output)
+		t.Errorf("auto: exit %d with output %q, want 0, the engine tape, and a reason that mentions CUDA", code, output)
 	}
 	// A stage replaces "auto" by the class before it opens the engine.
 	be, err := engine.Open(engine.Auto(enginename.Auto))
@@ -82,7 +82,7 @@ func TestMissingPlugin(t *testing.T) {
 	const path = "/nonexistent/plugin.so"
 	code, output := open(t, "xla:"+path+",bf16")
 	if code != failure.Resources || !strings.Contains(output, path) && !strings.Contains(output, "without XLA") {
-		t.Errorf("exit %d, %s", code, output)
+		t.Errorf("exit %d with output %q, want 7 and the plugin's path, or that vapo was built without XLA", code, output)
 	}
 }
 
@@ -109,10 +109,10 @@ func TestNames(t *testing.T) {
 	for _, given := range []string{"abacus", "", "xla:abacus", "tape,tf32"} {
 		var n engine.Name
 		if err := n.UnmarshalText([]byte(given)); failure.ClassOf(err) != failure.Usage {
-			t.Errorf("parsing %q: class %v, %v", given, failure.ClassOf(err), err)
+			t.Errorf("parsing %q: error %v of class %v, want a usage error", given, err, failure.ClassOf(err))
 		}
 		if _, err := engine.Open(engine.Name(given)); failure.ClassOf(err) != failure.Usage {
-			t.Errorf("opening %q: class %v, %v", given, failure.ClassOf(err), err)
+			t.Errorf("opening %q: error %v of class %v, want a usage error", given, err, failure.ClassOf(err))
 		}
 	}
 }

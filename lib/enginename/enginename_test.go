@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s has class %s and normal form %s (%v), want %s and %s", c.name, n.Class(), n, err, c.class, c.normal)
 		}
 		if again, err := enginename.Parse(n.String()); err != nil || again != n {
-			t.Errorf("%s parses to %+v, its normal form to %+v (%v)", c.name, n, again, err)
+			t.Errorf("%s parses to %+v, but its normal form to %+v (%v), want the same", c.name, n, again, err)
 		}
 	}
 }
@@ -34,12 +34,12 @@ func TestUnknownNames(t *testing.T) {
 	for _, name := range []string{"", "xla", "xla:", "xla:rocket", "xla:rocket,fp8", "xla-libtpu", "go2"} {
 		_, err := enginename.Parse(name)
 		if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), enginename.Names) {
-			t.Errorf("%q: %v, want an unknown engine and the accepted names", name, err)
+			t.Errorf("%q: error is %v, want a usage error that lists the accepted names", name, err)
 		}
 	}
 	for old, now := range map[string]string{"tape-openblas": "tape", "xla-cuda-bf16": "xla-cuda-bfloat16"} {
 		if _, err := enginename.Parse(old); err == nil || !strings.Contains(err.Error(), `called "`+now+`" now`) {
-			t.Errorf("%s: %v, want today's name", old, err)
+			t.Errorf("%s: error is %v, want one that gives the present name, %s", old, err, now)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func TestUnknownOptions(t *testing.T) {
 	} {
 		_, err := enginename.Parse(name)
 		if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "has no option") {
-			t.Errorf("%s: %v, want an error that the engine has no such option", name, err)
+			t.Errorf("%s: error is %v, want a usage error that the engine has no such option", name, err)
 		}
 	}
 }

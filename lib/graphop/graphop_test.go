@@ -207,9 +207,9 @@ func TestSimplifications(t *testing.T) {
 	}
 	// In a product with a larger constant, the operand is broadcast to the shape of the constant.
 	if s := Mul(row, Fill(x, 2, 2, 3)).Shape(); !SameShape(s, tensor.Shape{2, 3}) {
-		t.Errorf("row times a [2 3] constant has shape %v", s)
+		t.Errorf("row times a [2 3] constant has shape %v, want [2 3]", s)
 	}
 	if s := Reshape(inputs([]int{3})[0], 1, 3).Shape(); !SameShape(s, tensor.Shape{1, 3}) {
-		t.Errorf("reshape of [3] to [1 3] has shape %v", s)
+		t.Errorf("reshape of [3] to [1 3] has shape %v, want [1 3]", s)
 	}
 }

@@ -125,7 +125,7 @@ func walkFields(v reflect.Value, path string, f func(path string, change, undo f
 func TestConstants(t *testing.T) {
 	x := inputs([]int{2, 3})[0]
 	if one, again := Fill(x, 1, 2, 3), Fill(x, 1, 2, 3); one != again {
-		t.Error("equal constants are two nodes")
+		t.Error("two equal constants are two nodes, want one")
 	}
 	distinct := []*Node{
 		Fill(x, 1, 2, 3), Fill(x, math.Nextafter(1, 2), 2, 3), Fill(x, 1, 3, 2), Fill(x, 1, 6), Fill(x, 1, 1, 6),
@@ -210,7 +210,7 @@ search:
 		want [2]int
 	}{{one, a}, {two, b}} {
 		if got := Children(c.n); got[0] != in[c.want[0]] || got[1] != in[c.want[1]] {
-			t.Errorf("the sum of x%d and x%d has the children %v", c.want[0], c.want[1], got)
+			t.Errorf("the sum of x%d and x%d has the children %v, want these two", c.want[0], c.want[1], got)
 		}
 	}
 	if Add(in[b[0]], in[b[1]]) != two || Add(in[a[0]], in[a[1]]) != one {

@@ -113,12 +113,13 @@ func TestUniformIsUniform(t *testing.T) {
 	// Chi-squared with 63 degrees of freedom has mean 63 and standard deviation sqrt(2·63); allow 5 standard
 	// deviations.
 	if chi > 63+5*math.Sqrt(126) {
-		t.Errorf("chi-squared of 64 bins is %v", chi)
+		t.Errorf("chi-squared of 64 bins is %v, want at most %v", chi, 63+5*math.Sqrt(126))
 	}
 	// The standard deviations of the mean, of the variance and of the covariance of neighbours.
 	mean, variance, covariance := math.Sqrt(1.0/12/n), math.Sqrt(1.0/180/n), 1/(12*math.Sqrt(n))
 	if math.Abs(sum/n) > 5*mean || math.Abs(square/n-1.0/12) > 5*variance || math.Abs(product/n) > 5*covariance {
-		t.Errorf("mean 1/2 %+.2g, variance 1/12 %+.2g, covariance of neighbours %.2g", sum/n, square/n-1.0/12, product/n)
+		t.Errorf("mean 1/2 %+.2g, variance 1/12 %+.2g, covariance of neighbours %.2g; want at most ±%.2g, ±%.2g, ±%.2g",
+			sum/n, square/n-1.0/12, product/n, 5*mean, 5*variance, 5*covariance)
 	}
 }
 
@@ -141,7 +142,7 @@ func TestDropout(t *testing.T) {
 			}
 		}
 		if rate := zeros / n; math.Abs(rate-p) > 5*math.Sqrt(p*(1-p)/n) {
-			t.Errorf("p %v: a fraction of %v is dropped", p, rate)
+			t.Errorf("p %v: the fraction of dropped elements is %v, want about p", p, rate)
 		}
 	}
 	g := gorgonia.NewGraph()

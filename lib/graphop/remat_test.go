@@ -59,7 +59,7 @@ func TestRematerialise(t *testing.T) {
 	for _, blocks := range []int{1, 2, 5} {
 		roots := chain(t, blocks)
 		if crossing(roots) == 0 {
-			t.Fatalf("%d blocks: nothing to compute again", blocks)
+			t.Fatalf("%d blocks: no large value is read in a later section, so the test checks nothing", blocks)
 		}
 		again, err := Rematerialise(roots...)
 		if err != nil {
@@ -100,7 +100,7 @@ func TestRematerialiseNothing(t *testing.T) {
 	order := Order(out...)
 	for i, n := range Sections(order) {
 		if n != order[i] {
-			t.Errorf("node %d of the order differs", i)
+			t.Errorf("the order by sections differs from the given order at node %d", i)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestSections(t *testing.T) {
 		}
 	}
 	if len(sorted) != len(order) {
-		t.Errorf("the sections have %d nodes, want %d", len(sorted), len(order))
+		t.Errorf("the order by sections has %d nodes, want %d", len(sorted), len(order))
 	}
 }
 

@@ -21,6 +21,6 @@ func TestExp32(t *testing.T) {
 		}
 	}
 	if got := exp32(float32(math.NaN())); got == got {
-		t.Errorf("exp(NaN) = %v", got)
+		t.Errorf("exp(NaN) = %v, want NaN", got)
 	}
 }

@@ -249,7 +249,7 @@ func testFused[T Float](t *testing.T, seed uint64) {
 	}
 	if seed%10 == 0 {
 		if n := testing.AllocsPerRun(5, func() { f.Run(slots) }); n > 0 {
-			t.Errorf("program %d: %v allocations per run\n%s", seed, n, describe(p))
+			t.Errorf("program %d: %v allocations per run, want none\n%s", seed, n, describe(p))
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestFusedRefusesMalformedPrograms(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s is accepted", name)
+					t.Errorf("a program with %s was accepted, want a panic", name)
 				}
 			}()
 			NewFused[float32](p)

@@ -162,7 +162,8 @@ func TestMatMulPropagates(t *testing.T) {
 				NewMatMul[float32](false, false, 1, m, n, 5).Run(c, a, b)
 				for i, v := range c {
 					if isNaN := v != v; isNaN != (i/n == m-1) {
-						t.Fatalf("[%d,5]·[5,%d], %v in the last row: element %d is %v", m, n, bad, i, v)
+						t.Fatalf("[%d,5]·[5,%d], %v in the last row: element %d is %v, want NaN in the last row only",
+							m, n, bad, i, v)
 					}
 				}
 			}
@@ -183,7 +184,7 @@ func TestMatMulParts(t *testing.T) {
 		alone := p.run()
 		shared.mu.Unlock()
 		if !slices.Equal(whole, alone) {
-			t.Fatalf("seed %d: [%d,%d]·[%d,%d] has different bits on one goroutine", seed, m, k, k, n)
+			t.Fatalf("seed %d: [%d,%d]·[%d,%d] has different bits on one goroutine and on several", seed, m, k, k, n)
 		}
 		i0, j0 := rng.IntN(m), rng.IntN(n)
 		part := &matmulCase[float32]{transB: true, batch: 1, m: 1 + rng.IntN(m-i0), n: 1 + rng.IntN(n-j0), k: k}
@@ -203,13 +204,13 @@ func TestMatMulAllocatesNothing(t *testing.T) {
 		p := NewMatMul[float32](s.transA, s.transB, s.batch, s.m, s.n, s.k)
 		dst, a, b := make([]float32, s.batch*s.m*s.n), make([]float32, s.batch*s.m*s.k), make([]float32, s.batch*s.k*s.n)
 		n := 1.0
-		for range 20 { // the pool is filled only when every worker has taken part
+		for range 20 { // the first runs fill the sync.Pool, until every worker has taken part in one
 			if n = testing.AllocsPerRun(3, func() { p.Run(dst, a, b) }); n == 0 {
 				break
 			}
 		}
 		if n != 0 {
-			t.Errorf("%+v: %v allocations", s, n)
+			t.Errorf("%+v: %v allocations per run, want none", s, n)
 		}
 	}
 }

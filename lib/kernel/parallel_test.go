@@ -14,7 +14,7 @@ func TestParallel(t *testing.T) {
 		counts := make([]atomic.Int32, pieces)
 		Parallel(pieces, func(worker, piece int) {
 			if worker < 0 || worker >= Workers() {
-				t.Errorf("worker %d of %d", worker, Workers())
+				t.Errorf("a piece has the worker %d, want one from 0 to %d", worker, Workers()-1)
 			}
 			if round%3 == 0 && piece%5 == 0 {
 				time.Sleep(time.Duration(round%4) * 100 * time.Microsecond)
@@ -23,7 +23,7 @@ func TestParallel(t *testing.T) {
 		})
 		for i := range counts {
 			if n := counts[i].Load(); n != 1 {
-				t.Fatalf("round %d: piece %d of %d ran %d times", round, i, pieces, n)
+				t.Fatalf("round %d: piece %d of %d ran %d times, want once", round, i, pieces, n)
 			}
 		}
 		if round%20 == 0 {
@@ -45,7 +45,7 @@ func TestParallelWhileHelpersSleep(t *testing.T) {
 		Parallel(len(counts), func(_, piece int) { counts[piece]++ })
 		for piece, n := range counts {
 			if n != int64(round+1) {
-				t.Fatalf("after %d loops piece %d has run %d times", round+1, piece, n)
+				t.Fatalf("after %d loops, piece %d has run %d times, want once per loop", round+1, piece, n)
 			}
 		}
 	}
@@ -81,7 +81,7 @@ func TestParallelWithinParallel(t *testing.T) {
 	var total atomic.Int32
 	Parallel(8, func(_, _ int) { Parallel(5, func(_, _ int) { total.Add(1) }) })
 	if total.Load() != 40 {
-		t.Errorf("%d pieces ran, expected 40", total.Load())
+		t.Errorf("%d pieces ran, want 40", total.Load())
 	}
 }
 

@@ -165,7 +165,7 @@ func TestMoves(t *testing.T) {
 		}
 		Transpose(back, there, moved, inverse)
 		if !slices.Equal(back, src) {
-			t.Fatalf("transposing %v by %v and back changes it", dims, perm)
+			t.Fatalf("transposing a tensor of shape %v by %v and back changes it", dims, perm)
 		}
 		// Compute the position of one element by hand.
 		index, at, to := make([]int, len(dims)), 0, 0
@@ -177,11 +177,11 @@ func TestMoves(t *testing.T) {
 			to = to*moved[i] + index[p]
 		}
 		if there[to] != src[at] {
-			t.Fatalf("transposing %v by %v: element %v is in the wrong place", dims, perm, index)
+			t.Fatalf("transposing a tensor of shape %v by %v: element %v is in the wrong place", dims, perm, index)
 		}
 	}
 	got := make([]float64, 2)
 	if RowMax(got, []float64{1, 3, 2, -5, -7, -6}, 3); !slices.Equal(got, []float64{3, -5}) {
-		t.Errorf("row maxima %v", got)
+		t.Errorf("row maxima %v, want [3 -5]", got)
 	}
 }

@@ -177,7 +177,7 @@ func TestWindowAdjoints(t *testing.T) {
 		NewScatterMax[float64](s).Run(scattered, a, g)
 		for _, c := range [][2]float64{{dot(sum, g), dot(x, added)}, {dot(chosen, g), dot(x, scattered)}} {
 			if math.Abs(c[0]-c[1]) > 1e-12*float64(large*s.KH*s.KW) {
-				t.Errorf("%+v: <A x, g> is %v, <x, A'g> is %v", s, c[0], c[1])
+				t.Errorf("%+v: <A x, g> is %v, but <x, A'g> is %v; want the same", s, c[0], c[1])
 			}
 		}
 	}

@@ -66,7 +66,7 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(cases) != len(layers) {
-		t.Errorf("%d golden cases, %d layers", len(cases), len(layers))
+		t.Errorf("%d golden cases for %d layers, want one for each", len(cases), len(layers))
 	}
 	be := tape.Tape{}
 	for _, c := range cases {
@@ -109,7 +109,7 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 			for k, want := range append([][]float64{c.Out}, c.Grads...) {
 				for i, v := range want {
 					if got := room[k].F64[i]; math.Abs(got-v) > 1e-7*(1+math.Abs(v)) {
-						t.Fatalf("result %d (0: output, then gradients) element %d: %v, want %v", k, i, got, v)
+						t.Fatalf("result %d (0: output, then gradients), element %d: got %v, want %v", k, i, got, v)
 					}
 				}
 			}
@@ -138,12 +138,12 @@ func TestInitialValues(t *testing.T) {
 				sum += float64(w) / float64(len(v))
 				square += float64(w) * float64(w) / float64(len(v))
 				if math.Abs(float64(w)) > bound {
-					t.Fatalf("%s holds %v, the bound is %v", p.Name, w, bound)
+					t.Fatalf("%s contains %v, want at most %v in magnitude", p.Name, w, bound)
 				}
 			}
 			if n := float64(len(v)); n > 1000 && (math.Abs(sum) > 4*bound/math.Sqrt(3*n) ||
 				math.Abs(math.Sqrt(3*square)/bound-1) > 0.05) {
-				t.Errorf("%s: mean %v and standard deviation %v, expected those of a uniform in ±%v", p.Name, sum,
+				t.Errorf("%s: mean %v and standard deviation %v, want those of a uniform distribution in ±%v", p.Name, sum,
 					math.Sqrt(square), bound)
 			}
 			if slices.Equal(v, p.Draw(8)) {
@@ -157,7 +157,7 @@ func TestInitialValues(t *testing.T) {
 		}
 	}
 	if got, want := layer.Count(b.Params), 64*27+64+2*64+64*16*5+5+5*2+2; got != want {
-		t.Errorf("%d scalars, want %d", got, want)
+		t.Errorf("the parameters have %d scalars, want %d", got, want)
 	}
 	// Parameters of the same shape must have different initial values.
 	a, c := layer.Param{Name: "a", Shape: []int{4}, Init: layer.Init{Bound: 1}}, layer.Param{Name: "b", Shape: []int{4},

@@ -62,16 +62,16 @@ func TestCholesky(t *testing.T) {
 		for i := range n {
 			for j := range n {
 				if j < i && a.at(i, j) != 0 {
-					t.Fatalf("n=%d: %g below the diagonal", n, a.at(i, j))
+					t.Fatalf("n=%d: the factor has %g at (%d, %d), below the diagonal, want 0", n, a.at(i, j), i, j)
 				}
 				if d := math.Abs(a.product(i, j) - full.at(i, j)); d > 1e-13*float64(n+5)*4 {
-					t.Fatalf("n=%d: off by %g at (%d, %d)", n, d, i, j)
+					t.Fatalf("n=%d: the product of the factors differs from the matrix by %g at (%d, %d)", n, d, i, j)
 				}
 			}
 		}
 	}
 	if err := Cholesky(2, []float64{1, 2, 0, 1}, 2); !errors.Is(err, ErrNotPositiveDefinite) {
-		t.Errorf("an indefinite matrix: %v", err)
+		t.Errorf("an indefinite matrix: error is %v, want %v", err, ErrNotPositiveDefinite)
 	}
 }
 
@@ -84,23 +84,24 @@ func TestPivotedCholesky(t *testing.T) {
 			tol := float64(n) * 1e-14 * float64(n)
 			rank, err := PivotedCholesky(n, a.data, a.ld, tol, pivots)
 			if err != nil || rank > want || want < n && rank != want {
-				t.Fatalf("n=%d: rank %d, %v, want %d", n, rank, err, want)
+				t.Fatalf("n=%d: rank %d (%v), want %d, or if that equals n, at most n", n, rank, err, want)
 			}
 			sorted := slices.Clone(pivots)
 			slices.Sort(sorted)
 			for i := range n {
 				if sorted[i] != i {
-					t.Fatalf("n=%d: pivots %v", n, pivots)
+					t.Fatalf("n=%d: pivots %v, want a permutation", n, pivots)
 				}
 				if i > 0 && i < rank && a.at(i, i) > a.at(i-1, i-1)*(1+1e-12) {
 					t.Fatalf("n=%d: pivot %d is larger than the one before", n, i)
 				}
 				for j := range n {
 					if (j < i || i >= rank) && a.at(i, j) != 0 {
-						t.Fatalf("n=%d: %g at (%d, %d), want 0", n, a.at(i, j), i, j)
+						t.Fatalf("n=%d, rank %d: the factor has %g at (%d, %d), want 0", n, rank, a.at(i, j), i, j)
 					}
 					if d := math.Abs(a.product(i, j) - full.at(pivots[i], pivots[j])); d > 2*tol+1e-13*float64(n+5)*4 {
-						t.Fatalf("n=%d rank %d: off by %g at (%d, %d)", n, rank, d, i, j)
+						t.Fatalf("n=%d, rank %d: the product of the factors differs from the permuted matrix by %g at (%d, %d)",
+							n, rank, d, i, j)
 					}
 				}
 			}
@@ -110,7 +111,8 @@ func TestPivotedCholesky(t *testing.T) {
 	a, pivots := []float64{1, 0.5, 0, 1}, make([]int, 2)
 	rank, err := PivotedCholesky(2, a, 2, 1, pivots)
 	if rank != 0 || err != nil || !slices.Equal(a, make([]float64, 4)) || pivots[1] != 1 {
-		t.Errorf("no pivot above the tolerance: rank %d, error %v, factor %v; want rank 0 and zeros", rank, err, a)
+		t.Errorf("no pivot above the tolerance: rank %d (%v), factor %v, pivots %v; want rank 0, zeros and [0 1]",
+			rank, err, a, pivots)
 	}
 	if _, err := PivotedCholesky(2, a, 2, math.NaN(), pivots); err == nil {
 		t.Errorf("a tolerance of NaN was accepted")
@@ -129,7 +131,7 @@ func TestEigenvalues(t *testing.T) {
 		}
 		values := make([]float64, n)
 		if err := Eigenvalues(n, a.data, a.ld, values); err != nil || !slices.IsSorted(values) {
-			t.Fatalf("n=%d: %v, %v", n, values, err)
+			t.Fatalf("n=%d: eigenvalues %v (%v), want them in ascending order", n, values, err)
 		}
 		var sum, squares, trace, norm float64
 		for i, v := range values {
@@ -140,7 +142,8 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 		if math.Abs(sum-trace) > 1e-13*float64(n)*math.Sqrt(norm) || math.Abs(squares-norm) > 1e-13*float64(n)*norm {
-			t.Errorf("n=%d: sum %g, want %g; of squares %g, want %g", n, sum, trace, squares, norm)
+			t.Errorf("n=%d: the sum of the eigenvalues is %g, want %g; the sum of their squares is %g, want %g",
+				n, sum, trace, squares, norm)
 		}
 	}
 	// The matrix of second differences has the eigenvalues 2 - 2cos(kπ/(n+1)). A reflection makes the matrix dense.
@@ -216,7 +219,7 @@ func TestEigenvalues(t *testing.T) {
 	values := make([]float64, 3)
 	err := Eigenvalues(3, tiny, 3, values)
 	if err != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
-		t.Errorf("%v, %v, want 0, 0, 1", values, err)
+		t.Errorf("the eigenvalues are %v (%v), want 0, 0, 1", values, err)
 	}
 	// Test values whose squares overflow or underflow, and zero.
 	for _, scale := range []float64{0, 1e-200, 1e200} {
@@ -227,7 +230,7 @@ func TestEigenvalues(t *testing.T) {
 		}
 		for k, got := range values {
 			if want := scale * (2 - 2*math.Cos(float64(k+1)*math.Pi/4)); math.Abs(got-want) > 1e-14*scale {
-				t.Errorf("scale %g: %v", scale, values)
+				t.Errorf("scale %g: eigenvalue %d is %g, want %g", scale, k, got, want)
 			}
 		}
 	}
@@ -270,14 +273,14 @@ func TestFactorsCheckTheirArguments(t *testing.T) {
 		e1, e3 := Cholesky(2, a, 2), Eigenvalues(2, a, 2, values)
 		_, e2 := PivotedCholesky(2, a, 2, 0, pivots)
 		if e1 == nil || e2 == nil || e3 == nil {
-			t.Errorf("%g was accepted: %v, %v, %v", bad, e1, e2, e3)
+			t.Errorf("%g in a matrix: errors %v, %v, %v; want one from every factorisation", bad, e1, e2, e3)
 		}
 	}
 	if e1, e2 := Cholesky(0, nil, 1), Eigenvalues(0, nil, 1, nil); e1 != nil || e2 != nil {
-		t.Errorf("empty matrix: %v, %v", e1, e2)
+		t.Errorf("empty matrix: errors %v and %v, want none", e1, e2)
 	}
 	if rank, err := PivotedCholesky(0, nil, 1, 0, nil); rank != 0 || err != nil {
-		t.Errorf("empty matrix: rank %d, %v", rank, err)
+		t.Errorf("empty matrix: rank %d (%v), want 0", rank, err)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestProducts(t *testing.T) {
 					}
 				}
 				if got := c[i*ldc+j]; math.Abs(got-want) > 1e-14*float64(k) || want == canary && got != canary {
-					t.Fatalf("%d by %d by %d: %g at (%d, %d), want %g", m, n, k, got, i, j, want)
+					t.Fatalf("%d by %d by %d: element (%d, %d) is %g, want %g", m, n, k, i, j, got, want)
 				}
 			}
 		}
@@ -68,7 +68,7 @@ func TestProductsOfIntegers(t *testing.T) {
 				want += int(a[i*k+p]) * int(b[j*k+p])
 			}
 			if int(c[i*n+j]) != want {
-				t.Fatalf("%g at (%d, %d), want %d", c[i*n+j], i, j, want)
+				t.Fatalf("element (%d, %d) is %g, want %d", i, j, c[i*n+j], want)
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func TestAddGram(t *testing.T) {
 					want += x[r*ldx+i] * x[r*ldx+j]
 				}
 				if got := c[i*ldc+j]; math.Abs(got-want) > 1e-14*float64(n) {
-					t.Fatalf("%d rows of %d: %g at (%d, %d), want %g", n, d, got, i, j, want)
+					t.Fatalf("%d rows of %d: element (%d, %d) is %g, want %g", n, d, i, j, got, want)
 				}
 			}
 		}
@@ -129,7 +129,7 @@ func TestCongruence(t *testing.T) {
 					want += us[i*d+k] * u[j*d+k]
 				}
 				if got := c[i*rank+j]; !(math.Abs(got-want) < 1e-14*float64(d*d)) {
-					t.Fatalf("rank %d of %d: %g at (%d, %d), want %g", rank, d, got, i, j, want)
+					t.Fatalf("rank %d of %d: element (%d, %d) is %g, want %g", rank, d, i, j, got, want)
 				}
 			}
 		}

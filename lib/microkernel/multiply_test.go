@@ -118,7 +118,7 @@ func TestFusedMultiplyAdd(t *testing.T) {
 	inf := float32(math.Inf(1))
 	if fma32(inf, 1, 1) != inf || fma32(2, 3, -inf) != -inf || !math.IsNaN(float64(fma32(inf, 0, 1))) ||
 		fma32(math.MaxFloat32, 2, 0) != inf {
-		t.Error("infinities are lost")
+		t.Error("fma32 does not give the infinity or NaN that IEEE 754 prescribes for infinite operands and for overflow")
 	}
 }
 

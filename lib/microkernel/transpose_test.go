@@ -40,11 +40,11 @@ func TestTranspose(t *testing.T) {
 				transpose(gotBackwards[(cols-1)*to:], -to, src, from, rows, cols)
 			}
 			if !slices.Equal(got, want) || !slices.Equal(gotBackwards, wantBackwards) {
-				t.Fatalf("%s: wrong transpose of %d rows of %d columns, stride %d, to stride %d", name, rows, cols, from, to)
+				t.Fatalf("%s: wrong transpose of %d rows of %d columns from stride %d to stride %d", name, rows, cols, from, to)
 			}
 		}
 		if !slices.Equal(dst, want) || !slices.Equal(backwards, wantBackwards) {
-			t.Fatalf("wrong transpose of %d rows of %d columns, stride %d, to stride %d", rows, cols, from, to)
+			t.Fatalf("wrong transpose of %d rows of %d columns from stride %d to stride %d", rows, cols, from, to)
 		}
 	}
 }

@@ -42,12 +42,13 @@ func TestAccumulation(t *testing.T) {
 			n, ok, mean := parts.feed(t, h, 0.4+0.4*float64(i), micro(step, i, of))
 			if !h.Last {
 				if ok || !slices.Equal(parts.all(t), before) {
-					t.Fatalf("step %d: micro-batch %d was counted as a step", step, i)
+					t.Fatalf("step %d: micro-batch %d, which is not the last, was applied (%v) or changed the state", step, i, ok)
 				}
 				continue
 			}
 			if !ok || !applied || math.Abs(n-norm) > 1e-12 || math.Abs(mean-1) > 1e-12 {
-				t.Fatalf("step %d: norm %v and loss %v (applied %v), want %v and 1", step, n, mean, ok, norm)
+				t.Fatalf("step %d: norm %v, loss %v, applied %v in parts and %v as a whole; want norm %v, loss 1, both true",
+					step, n, mean, ok, applied, norm)
 			}
 		}
 		got := parts.all(t)
@@ -90,11 +91,12 @@ func TestBadMicroBatchSkipsItsStep(t *testing.T) {
 			step(u, 0, false)
 			before := u.all(t)
 			if step(u, 1, true) || !slices.Equal(u.all(t), before) {
-				t.Errorf("%s in micro-batch %d: the step was taken", name, at)
+				t.Errorf("%s in micro-batch %d: the step was applied or changed the state", name, at)
 			}
 			step(clean, 0, false)
 			if !step(u, 1, false) || !step(clean, 1, false) || !slices.Equal(u.all(t), clean.all(t)) {
-				t.Errorf("%s in micro-batch %d: the next step differs from that of a run without the bad step", name, at)
+				t.Errorf("%s in micro-batch %d: the next step was not applied, or differs from that without the bad step",
+					name, at)
 			}
 		}
 	}
@@ -114,7 +116,8 @@ func TestLimit(t *testing.T) {
 		h.Limit = c.limit
 		got, applied, _ := u.feed(t, h, 1, gradients(0))
 		if got != norm || applied != c.applied || slices.Equal(u.all(t), before) == c.applied {
-			t.Errorf("norm %v at a limit of %v: applied is %v, want %v", got, c.limit, applied, c.applied)
+			t.Errorf("limit %v: norm %v, applied %v; want norm %v, applied %v, and a state that changes only if applied",
+				c.limit, got, applied, norm, c.applied)
 		}
 	}
 }
@@ -123,11 +126,12 @@ func TestLimit(t *testing.T) {
 func TestSumsAreNoGroup(t *testing.T) {
 	c := config()
 	if u := newUpdate(t, c, tensor.Float32); slices.Contains(u.states, optim.Sum+"a") {
-		t.Error("a step without micro-batches keeps sums")
+		t.Error("without micro-batches, the state contains a sum of gradients")
 	}
 	c.Accumulate = 2
 	if u := newUpdate(t, c, tensor.Float32); !slices.Contains(u.states, optim.Sum+"a") ||
 		slices.Contains(c.Groups(), optim.Sum) {
-		t.Errorf("with micro-batches, the states are %v and the groups %v", u.states, c.Groups())
+		t.Errorf("with micro-batches, the states are %v and the groups %v; want %sa among the states only",
+			u.states, c.Groups(), optim.Sum)
 	}
 }

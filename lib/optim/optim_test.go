@@ -51,7 +51,8 @@ func TestHyper(t *testing.T) {
 			optim.ClipStdFloor)
 	}
 	if first := c.Hyper(0); first.Before2 != 1 || first.ClipFloor != math.MaxFloat32 {
-		t.Errorf("the first step is clipped: bias correction %v, floor %v", first.Before2, first.ClipFloor)
+		t.Errorf("first step: bias correction %v and floor %v, want 1 and %v, so that nothing is clipped",
+			first.Before2, first.ClipFloor, math.MaxFloat32)
 	}
 	for i := range 2 {
 		if want := 4.0 / 13; math.Abs(h.AverageDecays[i]-want) > 1e-15 {
@@ -87,7 +88,7 @@ func TestHalfLife(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	if err := config().Check(); err != nil {
-		t.Errorf("a valid configuration: %v", err)
+		t.Errorf("a valid configuration: error is %v, want none", err)
 	}
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct {
@@ -181,7 +182,8 @@ func TestStepIsAdam(t *testing.T) {
 				}
 			}
 			if math.Abs(norm-math.Sqrt(total)) > 1e-12*norm || !applied {
-				t.Fatalf("step %d: gradient norm %v (applied %v), want %v before clipping", step, norm, applied, math.Sqrt(total))
+				t.Fatalf("step %d: gradient norm %v, applied %v; want %v, the norm before clipping, and true",
+					step, norm, applied, math.Sqrt(total))
 			}
 			scale := 1.0
 			if clip > 0 && norm > clip {
@@ -210,7 +212,7 @@ func TestStepIsAdam(t *testing.T) {
 			}
 		}
 		if (bounded > 0) != (o.std > 0) {
-			t.Errorf("%+v: ClipStd clipped %d elements", o, bounded)
+			t.Errorf("%+v: ClipStd clipped %d elements, want some if std is set and none otherwise", o, bounded)
 		}
 		for i, row := range want {
 			name := string(rune('a' + i))
@@ -286,7 +288,7 @@ func TestNonFiniteStepIsSkipped(t *testing.T) {
 			t.Errorf("%s: the state changed", name)
 		}
 		if _, applied := u.run(t, 3, 1, gradients(3)); !applied || slices.Equal(all(), before) {
-			t.Errorf("%s: the next step, which is finite, was not applied", name)
+			t.Errorf("%s: the next step, which is finite, was not applied or did not change the state", name)
 		}
 	}
 }
@@ -303,7 +305,7 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("state %v, want %v", got, want)
+		t.Errorf("the states are %v, want %v", got, want)
 	}
 }
 
@@ -316,9 +318,9 @@ func halfLife(decay float64, batch int) float64 { return -float64(batch) / math.
 func TestProfileAverages(t *testing.T) {
 	c := config()
 	c.EMAProfiles = []float64{0.1, 0.25}
-	if got := c.Groups(); !slices.Equal(got, []string{checkpoint.Param, "ema/", "ema.1/", "ema.2/", "ema.3/",
-		checkpoint.AdamM, checkpoint.AdamV}) {
-		t.Errorf("groups %v", got)
+	groups := []string{checkpoint.Param, "ema/", "ema.1/", "ema.2/", "ema.3/", checkpoint.AdamM, checkpoint.AdamV}
+	if got := c.Groups(); !slices.Equal(got, groups) {
+		t.Errorf("groups %v, want %v", got, groups)
 	}
 	u := newUpdate(t, c, tensor.Float64)
 	u.start(t)

@@ -100,7 +100,7 @@ func (u *update) feed(t *testing.T, h optim.Hyper, loss float64, grads [][]float
 	}
 	values := u.c.Values(h, nil)
 	if len(values) != len(u.in)-1-len(grads) {
-		t.Fatalf("%d hyperparameters for %d inputs", len(values), len(u.in)-1-len(grads))
+		t.Fatalf("%d hyperparameters for %d inputs, want one for each", len(values), len(u.in)-1-len(grads))
 	}
 	for i, v := range values {
 		set(u.in[1+len(grads)+i], 0, v)

@@ -263,7 +263,7 @@ func checkErrors(t *testing.T, be backend.Backend) {
 		"store to an empty buffer":   exe.Store("b", backend.Buffer{}),
 	} {
 		if err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: no error, want one", name)
 		}
 	}
 	a := []float32{1, 2}
@@ -307,7 +307,7 @@ func checkUpload(t *testing.T, be backend.Backend) {
 		}
 		<-next
 		if _, err := exe.Upload(0, backend.F32(make([]float32, 1))); err == nil {
-			t.Error("an input of a different size was uploaded")
+			t.Error("a value of a different size than its input was uploaded, want an error")
 		}
 	}
 	for i, want := range traces[0] {

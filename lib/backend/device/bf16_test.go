@@ -73,20 +73,21 @@ func TestBF16Programs(t *testing.T) {
 			case "dot_general", "convolution":
 				products++
 				if s.from != "bf16" {
-					t.Errorf("%s: %s multiplies %s", name, v, s.from)
+					t.Errorf("%s: %s multiplies %s, want bf16", name, v, s.from)
 				}
 			case "convert":
 				if s.from == s.dt || first.op == "convert" && !strings.HasPrefix(s.from, "ui") && first.from == s.dt {
-					t.Errorf("%s: %s is converted from %s to %s after a conversion from %s", name, v, s.from, s.dt, first.from)
+					t.Errorf("%s: %s, a conversion of %s (%s of %s) to %s, changes nothing or undoes the one before it",
+						name, v, s.from, first.op, first.from, s.dt)
 				}
 			case "transpose":
 				if first.op == "transpose" {
-					t.Errorf("%s: %s transposes a transposition", name, v)
+					t.Errorf("%s: %s transposes the result of another transposition", name, v)
 				}
 			}
 		}
 		if products == 0 {
-			t.Errorf("%s: the program has no products", name)
+			t.Errorf("%s: the program multiplies nothing, so the test checks no product", name)
 		}
 	}
 }
@@ -106,7 +107,7 @@ func TestBF16Roles(t *testing.T) {
 	}
 	for _, s := range g.State {
 		if l.roles[s.Out].role == activation {
-			t.Errorf("the next value of %s is an activation", s.In.Name())
+			t.Errorf("the next value of the state %s may be kept in bfloat16, want float32", s.In.Name())
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestUploadServesOneRun(t *testing.T) {
 		t.Error("a value uploaded for another input was accepted")
 	}
 	if err := run(three, one); err != nil || out.F32[0] != 2 {
-		t.Errorf("3 - 1 is %v (%v)", out.F32[0], err)
+		t.Errorf("3 - 1 is %v (%v), want 2", out.F32[0], err)
 	}
 	if run(three, one) == nil {
 		t.Error("an uploaded value was accepted twice")

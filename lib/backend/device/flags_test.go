@@ -49,7 +49,7 @@ func TestPrepareAddsFlags(t *testing.T) {
 	t.Setenv("XLA_FLAGS", "--xla_dump_to=/d")
 	prepare("plugin.so", nil)
 	if got := os.Getenv("XLA_FLAGS"); got != "--xla_dump_to=/d" {
-		t.Errorf("without a tuner XLA_FLAGS is %q", got)
+		t.Errorf("without a tuner, XLA_FLAGS is %q, want the user's flags", got)
 	}
 }
 
@@ -61,10 +61,10 @@ func TestTunerComesTooLate(t *testing.T) {
 	clients.Unlock()
 	defer func() { clients.byPath = nil }()
 	if _, err := openClient("/plugin.so", &Tuner{}); !errors.Is(err, errLoaded) {
-		t.Errorf("got %v", err)
+		t.Errorf("the error of openClient is %v, want %v", err, errLoaded)
 	}
 	_, err := OpenXLA(parse(t, "xla:/plugin.so"), &Tuner{})
 	if failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "xla:cuda") {
-		t.Errorf("got %v (%s)", err, failure.HintOf(err))
+		t.Errorf("the error is %v (%s), want a usage error whose hint names xla:cuda", err, failure.HintOf(err))
 	}
 }

@@ -23,7 +23,8 @@ func TestBarriers(t *testing.T) {
 		text := write(t, rematStep(t, true), p)
 		barriers := barrierForm.FindAllStringSubmatch(text, -1)
 		if n := strings.Count(text, "optimization_barrier"); n == 0 || n != len(barriers) {
-			t.Fatalf("%s: %d barriers, of which %d have two operands and results", p, n, len(barriers))
+			t.Fatalf("%s: %d of %d barriers have two operands and two results, want all, and at least one",
+				p, len(barriers), n)
 		}
 		all := statements(text)
 		for _, b := range barriers {

@@ -113,7 +113,8 @@ func TestPrecision(t *testing.T) {
 			factor := fmt.Sprintf("#stablehlo<precision %s>", c.want)
 			asked := strings.Count(text, fmt.Sprintf("precision_config = [%s, %s]", factor, factor))
 			if products == 0 || asked != products {
-				t.Errorf("%s in %v at %s: %d of %d products ask for %s", s.Name, c.dt, c.precision, asked, products, c.want)
+				t.Errorf("%s in %v at %s: %d of %d products ask for %s, want all, and at least one",
+					s.Name, c.dt, c.precision, asked, products, c.want)
 			}
 			if got := strings.Contains(text, "bf16"); got != c.bf16 {
 				t.Errorf("%s in %v at %s: the program contains bf16: %v, want %v", s.Name, c.dt, c.precision, got, c.bf16)
@@ -150,7 +151,7 @@ func TestPublishedNetworks(t *testing.T) {
 		}
 		text := write(t, g, enginename.TF32)
 		if donated := strings.Count(text, "tf.aliasing_output"); donated != len(g.State) || donated == 0 {
-			t.Errorf("%s: %d of %d states are donated", name, donated, len(g.State))
+			t.Errorf("%s: %d of %d states are donated, want all, and at least one", name, donated, len(g.State))
 		}
 		if strings.Contains(text, "f64") {
 			t.Errorf("%s: the program of a float32 graph contains float64", name)
@@ -177,11 +178,11 @@ func TestSamplerHoldsTheNetworkOnce(t *testing.T) {
 			}
 			changing++
 			if l.roles[s.Out].role == activation {
-				t.Errorf("the next value of %s is a bfloat16 activation", s.In.Name())
+				t.Errorf("the next value of the state %s may be kept in bfloat16, want float32", s.In.Name())
 			}
 		}
 		if donated := strings.Count(text, "tf.aliasing_output"); donated != changing {
-			t.Errorf("%d of %d changing states are donated", donated, changing)
+			t.Errorf("%d of %d changing states are donated, want all", donated, changing)
 		}
 		return strings.Count(text, "stablehlo.convolution")
 	}

@@ -54,7 +54,7 @@ func TestTuner(t *testing.T) {
 	}
 	results, err := os.ReadFile(tuner.path)
 	if err != nil || string(results) != "version: 3\nresults { device: \"card\" }\n" {
-		t.Errorf("XLA reads %q (%v)", results, err)
+		t.Errorf("the file that XLA loads contains %q (%v), want the results that were written", results, err)
 	}
 	path := filepath.Join(dir, "autotune.textproto")
 	want := []string{"--xla_gpu_exclude_nondeterministic_ops=true", "--xla_gpu_load_autotune_results_from=" + path,
@@ -63,12 +63,12 @@ func TestTuner(t *testing.T) {
 		t.Errorf("flags %q, want %q", got, want)
 	}
 	if err := tuner.admit([]byte("program")); err != nil || !tuner.repeats() {
-		t.Errorf("the program that was tuned: %v, repeats %v", err, tuner.repeats())
+		t.Errorf("admitting the tuned program: error %v, repeats %v; want no error and true", err, tuner.repeats())
 	}
 	mustName(t, file, tuner.admit([]byte("another program")))
 	mustName(t, file, tuner.explain(errors.New("No AOT autotuning result was found for key: …")))
 	if err := tuner.explain(errors.New("PJRT error (code=8)")); failure.ClassOf(err) == failure.Input {
-		t.Errorf("the tuning is blamed for %v", err)
+		t.Errorf("%v became an input error, although it has nothing to do with the tuning file", err)
 	}
 	_, err = LoadTuner(file, "xla-cuda", dir)
 	mustName(t, file, err)
@@ -94,7 +94,7 @@ func TestNewTuner(t *testing.T) {
 		t.Errorf("flags %q, want %q", got, want)
 	}
 	if _, err := NewTuner("/tmp/two words"); failure.ClassOf(err) != failure.Resources {
-		t.Errorf("a folder that XLA_FLAGS cannot name: %v", err)
+		t.Errorf("a folder that XLA_FLAGS cannot name: error is %v, want one of class resources", err)
 	}
 }
 
@@ -119,12 +119,12 @@ func TestDamagedTuning(t *testing.T) {
 		}
 		_, err := LoadTuner(file, "xla-cuda", t.TempDir())
 		if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), file) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error is %v, want an input error that names the file", name, err)
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "tuning.json")
 	if _, err := ReadTuning(missing); failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), missing) {
-		t.Errorf("a missing file: %v", err)
+		t.Errorf("a missing file: error is %v, want an input error that names the file", err)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestCanTune(t *testing.T) {
 	} {
 		err := CanTune(parse(t, name))
 		if failure.ClassOf(err) != want {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v has class %v, want %v", name, err, failure.ClassOf(err), want)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func FuzzTuning(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parsed, err := parseTuning(data)
 		if err == nil && (len(parsed.Programs) == 0 || hexDigest([]byte(parsed.Results)) != parsed.Digest) {
-			t.Errorf("%q was accepted", data)
+			t.Errorf("%q was accepted, but lists no program or has a wrong digest", data)
 		}
 	})
 }

@@ -59,7 +59,7 @@ void *GetPjrtApi(void) { return &api; }`
 		}
 		message := err.Error()
 		if !strings.Contains(message, c.message) || !strings.Contains(message, c.path) {
-			t.Errorf("%s: %v, want the file and %q", c.name, err, c.message)
+			t.Errorf("%s: error is %v, want one that names the file and contains %q", c.name, err, c.message)
 		}
 		if !strings.Contains(unavailable.Hint, c.hint) {
 			t.Errorf("%s: the hint is %q, want %q", c.name, unavailable.Hint, c.hint)
@@ -73,7 +73,8 @@ func TestMissingPlugin(t *testing.T) {
 		err := missing(parse(t, name))
 		if failure.ClassOf(err) != failure.Resources || !strings.Contains(failure.HintOf(err), hint) ||
 			!strings.Contains(err.Error(), enginename.PluginPath) {
-			t.Errorf("%s: %v (%s), want a hint with %q", name, err, failure.HintOf(err), hint)
+			t.Errorf("%s: %v (%s), want an error of class resources that names %s, and a hint with %q",
+				name, err, failure.HintOf(err), enginename.PluginPath, hint)
 		}
 	}
 }

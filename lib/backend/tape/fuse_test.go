@@ -203,7 +203,8 @@ func TestPlan(t *testing.T) {
 				continue
 			}
 			if v.offset < 0 || v.offset%align != 0 || v.offset+v.size > total {
-				t.Fatalf("plan %d: value %d is at %d of %d", seed, i, v.offset, total)
+				t.Fatalf("plan %d: value %d of size %d has offset %d in an arena of %d, want a multiple of %d at which it fits",
+					seed, i, v.size, v.offset, total, align)
 			}
 			for s := v.first; s <= v.last; s++ {
 				live[s] += rounded(v.size)
@@ -222,7 +223,8 @@ func TestPlan(t *testing.T) {
 			peak = max(peak, n)
 		}
 		if total < peak || total > 2*peak {
-			t.Errorf("plan %d: the arena has %d elements, but at most %d are alive at once", seed, total, peak)
+			t.Errorf("plan %d: the arena has %d elements, want the %d that are alive at once to twice as many",
+				seed, total, peak)
 		}
 	}
 }
