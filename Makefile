@@ -76,7 +76,7 @@ test:
 # soak also runs the cases on a Slurm cluster that take too long for make test; they need root and make ci-tools.
 SOAKFLAGS ?=
 soak:
-	@set -o pipefail; VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \
+	@set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \
 	  -run 'KillNine|ManyRunners|Retraining|RandomFaults|BesideRunners|SlurmSoak' \
 	  ./pipeline ./lib/objectstore/objectstoretest ./lib/artifact | $(QUIET)
 
