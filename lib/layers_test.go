@@ -182,7 +182,7 @@ func TestImportOrder(t *testing.T) {
 	}
 	for p := range rank {
 		if !seen[p] {
-			t.Errorf("%s is listed in layers but does not exist", p)
+			t.Errorf("layers lists %s, which does not exist", p)
 		}
 	}
 }

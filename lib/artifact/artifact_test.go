@@ -98,7 +98,7 @@ func TestBlobs(t *testing.T) {
 		t.Errorf("storing the blob again returns digest %s, want %s", again, d)
 	}
 	if got, err := read(t, s, d); err != nil || got != "hello\n" {
-		t.Errorf("read %q, %v", got, err)
+		t.Errorf("read %q, error %v, want %q", got, err, "hello\n")
 	}
 	if size, ok, err := s.Has(t.Context(), d); size != 6 || !ok || err != nil {
 		t.Errorf("Has returns %d, %v, %v, want 6, true, nil", size, ok, err)
@@ -113,7 +113,7 @@ func TestBlobs(t *testing.T) {
 		t.Errorf("open of an invalid digest: error %v, want one other than ErrNotFound", err)
 	}
 	if d := put(t, s, ""); d.Hex()[:8] != "e3b0c442" {
-		t.Errorf("the empty blob is %s", d)
+		t.Errorf("the digest of the empty blob is %s, want one that begins with e3b0c442", d)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestFiles(t *testing.T) {
 	}
 	d, n, err := s.PutFile(t.Context(), from)
 	if err != nil || n != int64(len(content)) {
-		t.Fatalf("PutFile returns size %d, error %v", n, err)
+		t.Fatalf("PutFile returns size %d, error %v, want %d", n, err, len(content))
 	}
 	if err := os.WriteFile(to, []byte("older and longer than nothing"), 0o600); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestFiles(t *testing.T) {
 	}
 	got, err := os.ReadFile(to)
 	if err != nil || string(got) != content {
-		t.Fatalf("%d bytes fetched, %v", len(got), err)
+		t.Fatalf("Fetch wrote %d bytes, error %v, want the %d bytes that PutFile stored", len(got), err, len(content))
 	}
 	if _, _, err := s.PutFile(t.Context(), filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("PutFile of a missing file: error %v, want os.ErrNotExist", err)
@@ -146,7 +146,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("Fetch of a missing blob: error %v, want ErrNotFound", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
-		t.Errorf("the directory has %v, want only the two files", entries)
+		t.Errorf("the directory has %v, want only the stored and the fetched file", entries)
 	}
 }
 
@@ -159,12 +159,12 @@ func TestPublish(t *testing.T) {
 	}
 	standing, won, err := s.Publish(t.Context(), first)
 	if err != nil || !won || standing.Outputs["checkpoint"] != a || standing.Created.IsZero() {
-		t.Fatalf("publish: %+v, %v, %v", standing, won, err)
+		t.Fatalf("Publish returns %+v, %v, %v, want checkpoint %s and a time, true, nil", standing, won, err, a)
 	}
 	second := record(t, "train", map[string]artifact.Digest{"checkpoint": b})
 	standing, won, err = s.Publish(t.Context(), second)
 	if err != nil || won || standing.Outputs["checkpoint"] != a {
-		t.Fatalf("the second Publish returns %+v, %v, %v, want the first record", standing, won, err)
+		t.Fatalf("the second Publish returns %+v, %v, %v, want the first record, false, nil", standing, won, err)
 	}
 	got, err := s.Record(t.Context(), first.Key)
 	if err != nil {
@@ -172,11 +172,11 @@ func TestPublish(t *testing.T) {
 	}
 	act, err := cachekey.Parse(got.Action)
 	if err != nil || act.Stage != "train" {
-		t.Errorf("the stored action is %+v, %v", act, err)
+		t.Errorf("the stored action is %+v, error %v, want stage train", act, err)
 	}
 	var manifest struct{ Stage string }
 	if err := json.Unmarshal(got.Manifest, &manifest); err != nil || manifest.Stage != "train" {
-		t.Errorf("the stored manifest is %s, %v", got.Manifest, err)
+		t.Errorf("the stored manifest is %s, error %v, want stage train", got.Manifest, err)
 	}
 	if diff := cmp.Diff(standing.Outputs, got.Outputs); diff != "" {
 		t.Error(diff)
@@ -209,11 +209,11 @@ func TestPublishRefuses(t *testing.T) {
 	noDigest := record(t, "a", map[string]artifact.Digest{"x": "latest"})
 	for i, rec := range []artifact.Record{wrongKey, noKey, noManifest, noDigest} {
 		if _, _, err := s.Publish(t.Context(), rec); err == nil {
-			t.Errorf("record %d was published", i)
+			t.Errorf("record %d was published, want an error", i)
 		}
 	}
 	for rec := range s.Records(t.Context()) {
-		t.Errorf("%+v was published", rec)
+		t.Errorf("the store has the record %+v, want none", rec)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestPublishRace(t *testing.T) {
 	}
 	for _, d := range digests {
 		if d != digests[0] || d == "" {
-			t.Fatalf("publishers got different records: %v", digests)
+			t.Fatalf("the publishers got outputs %q, want the same digest for all", digests)
 		}
 	}
 }
@@ -277,16 +277,16 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text := missing(t, s, rec); !strings.Contains(text, "lost output y ("+string(b)) {
-		t.Errorf("Missing returns %q, want output y", text)
+		t.Errorf("Missing returns %q, want output y and %s", text, b)
 	}
 	c := put(t, s, "c")
 	again := record(t, "train", map[string]artifact.Digest{"x": a, "y": c})
 	standing, won, err := s.Publish(t.Context(), again)
 	if err != nil || !won || standing.Outputs["y"] != c {
-		t.Fatalf("publish over an incomplete record: %+v, %v, %v", standing, won, err)
+		t.Fatalf("Publish over an incomplete record returns %+v, %v, %v, want output y %s, true, nil", standing, won, err, c)
 	}
 	if got, err := s.Record(t.Context(), rec.Key); err != nil || got.Outputs["y"] != c {
-		t.Errorf("record is %+v, %v", got, err)
+		t.Errorf("the record is %+v, error %v, want output y %s", got, err, c)
 	}
 }
 
@@ -309,10 +309,10 @@ func TestRecordThatLies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if standing, won, err := s.Publish(t.Context(), honest); err != nil || !won {
-			t.Errorf("%s: Publish kept the record %+v, %v", name, standing, err)
+			t.Errorf("%s: Publish returns %+v, %v, %v, want the new record, true, nil", name, standing, won, err)
 		}
 	}
 	if _, _, err := s.Publish(t.Context(), size); failure.ClassOf(err) != failure.Integrity {
-		t.Errorf("publish a record with a wrong size: error %v, want class integrity", err)
+		t.Errorf("Publish of a record with a wrong size: error %v, want class integrity", err)
 	}
 }

@@ -60,7 +60,7 @@ func TestCheckReadsAgain(t *testing.T) {
 		t.Errorf("a check with one bad read found %v, %+v, want no damage in 2 documents and 1 blob", found, sum)
 	}
 	if got, err := read(t, good, d); err != nil || got != "content" {
-		t.Errorf("after the check: %q, %v", got, err)
+		t.Errorf("after the check: read %q, error %v, want %q", got, err, "content")
 	}
 }
 
@@ -105,14 +105,14 @@ func TestCheckMovesDamageAside(t *testing.T) {
 	found, _ = findings(t, s, true)
 	for key, bytes := range damage {
 		if got, err := os.ReadFile(file(found[key].Aside)); err != nil || string(got) != bytes {
-			t.Errorf("%s was moved to %q, which has %q, %v", key, found[key].Aside, got, err)
+			t.Errorf("%s was moved to %q, which has %q, error %v, want %q", key, found[key].Aside, got, err, bytes)
 		}
 		if _, err := s.Objects().Head(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
-			t.Errorf("%s is still there: %v", key, err)
+			t.Errorf("head of %s, which was moved aside: error %v, want ErrNotFound", key, err)
 		}
 	}
 	if found, _ := findings(t, s, true); len(found) != 0 {
-		t.Errorf("a check after the repair finds %v", found)
+		t.Errorf("a check after the repair finds %v, want nothing", found)
 	}
 	if _, err := s.Record(t.Context(), lost.Key); !errors.Is(err, artifact.ErrNotFound) {
 		t.Errorf("a record that was moved aside: error %v, want ErrNotFound", err)
@@ -121,7 +121,7 @@ func TestCheckMovesDamageAside(t *testing.T) {
 		t.Error("Missing reports nothing, although an output was moved aside")
 	}
 	if got, err := read(t, s, named); err != nil || got != "named" {
-		t.Errorf("an intact blob: %q, %v", got, err)
+		t.Errorf("an intact blob: read %q, error %v, want %q", got, err, "named")
 	}
 }
 
@@ -135,7 +135,7 @@ func TestSameSizeDamageIsRepaired(t *testing.T) {
 	}
 	put(t, s, "some content")
 	if got, err := read(t, s, d); err != nil || got != "some content" {
-		t.Errorf("read %q, %v", got, err)
+		t.Errorf("read %q, error %v, want %q", got, err, "some content")
 	}
 }
 
@@ -162,6 +162,6 @@ func TestPublishGivesUp(t *testing.T) {
 	rec := record(t, "train", map[string]artifact.Digest{"x": put(t, s, "x")})
 	_, _, err := s.Publish(t.Context(), rec)
 	if failure.ClassOf(err) != failure.Store || failure.HintOf(err) == "" || broken.puts > 10 {
-		t.Errorf("Publish after %d attempts: error %v, want class store and a hint", broken.puts, err)
+		t.Errorf("Publish after %d writes: error %v, want class store and a hint after at most 10", broken.puts, err)
 	}
 }

@@ -63,7 +63,7 @@ func TestClockOfTheStore(t *testing.T) {
 			t.Errorf("Renew returns %v, %v, want true", ok, err)
 		}
 		if after, err := s.Record(t.Context(), rec.Key); err != nil || !after.Renewed.IsZero() {
-			t.Errorf("clock off by %v: a young record was written again: %v", by, err)
+			t.Errorf("clock off by %v: a young record was renewed, or cannot be read: error %v", by, err)
 		}
 		what := func(age time.Duration) func(*artifact.Contents) artifact.Collection {
 			return func(*artifact.Contents) artifact.Collection {
@@ -71,11 +71,11 @@ func TestClockOfTheStore(t *testing.T) {
 			}
 		}
 		if freed, err := collect(t.Context(), s, what(artifact.GracePeriod)); err != nil || len(freed) > 0 {
-			t.Errorf("clock off by %v: young objects were freed: %v, %v", by, freed, err)
+			t.Errorf("clock off by %v: freed %v, error %v, want nothing, because all objects are young", by, freed, err)
 		}
 		time.Sleep(2 * time.Second)
 		if freed, err := collect(t.Context(), s, what(time.Second)); err != nil || freed["blobs"].Objects != 1 {
-			t.Errorf("clock off by %v: old objects were not freed: %v, %v", by, freed, err)
+			t.Errorf("clock off by %v: freed %v, error %v, want 1 old blob", by, freed, err)
 		}
 	}
 }
@@ -98,9 +98,10 @@ func TestRenewedRecordIsRead(t *testing.T) {
 	}
 	second, err := s.Record(t.Context(), rec.Key)
 	if err != nil || second.Renewed.IsZero() || !json.Valid(second.Manifest) || second.Outputs["x"] != first.Outputs["x"] {
-		t.Errorf("the renewed record is %+v, %v", second, err)
+		t.Errorf("the renewed record is %+v, error %v, want a time of renewal, a manifest in JSON and output x %s",
+			second, err, first.Outputs["x"])
 	}
 	if ok, err := s.Renew(t.Context(), first); ok || err != nil {
-		t.Errorf("Renew of a record that has changed returns %v, %v", ok, err)
+		t.Errorf("Renew of a record that has changed returns %v, %v, want false, nil", ok, err)
 	}
 }

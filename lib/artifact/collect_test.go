@@ -253,7 +253,7 @@ func TestCollect(t *testing.T) {
 		}
 		for _, key := range m.keys {
 			if _, err := s.Objects().Head(t.Context(), key); err != nil {
-				t.Errorf("a dry run deleted an object: %v", err)
+				t.Errorf("the dry run deleted an object: %v", err)
 			}
 		}
 		freed, err := collect(t.Context(), s, what)
@@ -265,7 +265,7 @@ func TestCollect(t *testing.T) {
 			t.Errorf("the dry run counted %v, and then %v were freed", dry, freed)
 		}
 		if again, err := collect(t.Context(), s, what); err != nil || len(again) > 0 {
-			t.Errorf("a second collection freed %v, %v", again, err)
+			t.Errorf("a second collection freed %v, error %v, want nothing", again, err)
 		}
 	})
 }

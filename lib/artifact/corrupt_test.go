@@ -54,7 +54,7 @@ func TestCorruptBlob(t *testing.T) {
 		t.Errorf("fetch of a damaged blob: error %v, want ErrCorrupt", err)
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(to)); len(entries) != 0 {
-		t.Errorf("fetch left %v", entries)
+		t.Errorf("fetch left %v, want nothing", entries)
 	}
 	if err := s.Verify(t.Context(), d); !errors.Is(err, artifact.ErrCorrupt) {
 		t.Errorf("verify of a damaged blob: error %v, want ErrCorrupt", err)
@@ -77,7 +77,7 @@ func TestTruncatedBlobIsRepaired(t *testing.T) {
 	}
 	put(t, s, "some content")
 	if got, err := read(t, s, d); err != nil || got != "some content" {
-		t.Errorf("read %q, %v", got, err)
+		t.Errorf("read %q, error %v, want %q", got, err, "some content")
 	}
 }
 
@@ -129,7 +129,7 @@ func TestCorruptDocuments(t *testing.T) {
 		t.Errorf("Records yields %d records, %d of them corrupt, want 2 and 1", n, bad)
 	}
 	if _, won, err := s.Publish(t.Context(), rec); err != nil || !won {
-		t.Errorf("publish over a damaged record: %v, %v", won, err)
+		t.Errorf("Publish over a damaged record: won %v, error %v, want true", won, err)
 	}
 
 	if err := s.SetRef(t.Context(), "r", d); err != nil {

@@ -112,7 +112,8 @@ func TestCollectionWithoutLease(t *testing.T) {
 		return artifact.Collection{Delete: true}
 	})
 	if !errors.Is(err, artifact.ErrLeaseLost) || thief == nil || slow.late {
-		t.Errorf("the collection ends with %v; it could still delete: %v", err, slow.late)
+		t.Errorf("the collection ends with %v, want ErrLeaseLost; the lease was taken over: %v, want true; "+
+			"the collection could still delete afterwards: %v, want false", err, thief != nil, slow.late)
 	}
 	if err := s.Verify(t.Context(), d); err != nil {
 		t.Error(err)

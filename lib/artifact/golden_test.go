@@ -43,7 +43,7 @@ func TestGoldenRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, won, err := s.Publish(t.Context(), *rec); err != nil || !won {
-		t.Fatalf("Publish returns won %v, error %v", won, err)
+		t.Fatalf("Publish returns won %v, error %v, want true", won, err)
 	}
 	again, _, err := s.Objects().Get(t.Context(), name)
 	if err != nil {

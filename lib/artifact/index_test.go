@@ -26,7 +26,8 @@ func TestIndex(t *testing.T) {
 			damaged++
 		})
 		if err != nil || changed != wantChange || damaged != wantDamaged || len(made) != len(keys) {
-			t.Errorf("index %s: changed %v, %d damaged, %d records: %v", what, changed, damaged, len(made), err)
+			t.Errorf("index %s: changed %v, %d damaged, %d records, error %v, want %v, %d, %d",
+				what, changed, damaged, len(made), err, wantChange, wantDamaged, len(keys))
 		}
 		for _, key := range keys {
 			if _, ok := made[key]; !ok {
@@ -44,7 +45,7 @@ func TestIndex(t *testing.T) {
 	}
 	index("of two records", true, 0, a.Key, b.Key)
 	if got := made[a.Key]; got.Stage != "a" || got.Version != 1 || got.Created.IsZero() || got.Outputs["x"] != d {
-		t.Errorf("Index returns %+v for record a", got)
+		t.Errorf("Index returns %+v for record a, want stage a, version 1, a time and output x %s", got, d)
 	}
 	index("again", false, 0, a.Key, b.Key)
 
@@ -77,7 +78,8 @@ func TestIndex(t *testing.T) {
 		clear(part)
 		changed, err := s.Index(t.Context(), prefix, part, func(err error) { t.Error(err) })
 		if err != nil || changed != (prefix == a.Key[:1]) {
-			t.Errorf("index of records that begin with %s: %d records, error %v", prefix, len(part), err)
+			t.Errorf("index of records that begin with %s: changed %v, error %v, want %v",
+				prefix, changed, err, prefix == a.Key[:1])
 		}
 	}
 	if diff := cmp.Diff(map[string]artifact.Digest{"x": d}, made[a.Key].Outputs); diff != "" {

@@ -60,7 +60,7 @@ func TestLeaseExcludes(t *testing.T) {
 							continue
 						}
 						if n := working.Add(1); n != 1 {
-							t.Errorf("%d workers hold the lease", n)
+							t.Errorf("%d workers hold the lease, want 1", n)
 						}
 						time.Sleep(20 * time.Millisecond)
 						working.Add(-1)
@@ -75,7 +75,7 @@ func TestLeaseExcludes(t *testing.T) {
 				t.Errorf("the workers had %d turns, want 18", n)
 			}
 			if _, err := s.Objects().Head(t.Context(), "live/"+leaseAction+"/lease"); !errors.Is(err, artifact.ErrNotFound) {
-				t.Errorf("a released lease is left: %v", err)
+				t.Errorf("head of a released lease: error %v, want ErrNotFound", err)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestLeaseIsKept(t *testing.T) {
 		t.Error(err)
 	}
 	if h := <-told; len(told) != 0 || h.Who != "first" || h.Run != "run-first" {
-		t.Errorf("Held was called for %v and %d more holders", h, len(told))
+		t.Errorf("Held was called for %+v and %d more holders, want only first of run-first", h, len(told))
 	}
 }
 
@@ -143,12 +143,12 @@ func TestLeaseTakenOver(t *testing.T) {
 		t.Fatal("the first holder did not notice")
 	}
 	if err := context.Cause(held); !errors.Is(err, artifact.ErrLeaseLost) {
-		t.Errorf("the first holder's context ended with %v", err)
+		t.Errorf("the first holder's context ended with %v, want ErrLeaseLost", err)
 	}
 	err := live.Save(t.Context(), "state", strings.NewReader("too late"))
 	if !errors.Is(err, artifact.ErrLeaseLost) || failure.ClassOf(err) != failure.Busy ||
 		!strings.Contains(err.Error(), "second") {
-		t.Errorf("a save without the lease: error %v, want ErrLeaseLost and the second holder", err)
+		t.Errorf("a save without the lease: error %v, want ErrLeaseLost, class busy and the second holder's name", err)
 	}
 	first.Release(t.Context()) // must leave the second's lease alone
 	if _, err := s.Objects().Head(t.Context(), "live/"+leaseAction+"/lease"); err != nil {
@@ -181,7 +181,7 @@ func TestLeaseOfTheDead(t *testing.T) {
 		Held: patient.Held, Ended: func(h artifact.Holder) bool { return h.Run == "run-first" },
 	})
 	if second == nil || time.Since(began) > 5*time.Second {
-		t.Errorf("the lease was taken over after %v", time.Since(began))
+		t.Errorf("the lease was taken over: %v, after %v, want true within 5s", second != nil, time.Since(began))
 	}
 	second.Release(t.Context())
 }
@@ -205,13 +205,13 @@ func TestDeleteAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-other"); err != nil || left() != 2 {
-		t.Errorf("DeleteAfter with another run's lease leaves %d objects, error %v, want 2", left(), err)
+		t.Errorf("DeleteAfter for a run without the lease leaves %d objects, error %v, want 2", left(), err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil || left() != 0 {
-		t.Errorf("DeleteAfter leaves %d objects, error %v, want 0", left(), err)
+		t.Errorf("DeleteAfter for the run that has the lease leaves %d objects, error %v, want 0", left(), err)
 	}
 	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil {
-		t.Errorf("DeleteAfter when nothing is left: %v", err)
+		t.Errorf("DeleteAfter when nothing is left: error %v, want none", err)
 	}
 }
 
@@ -225,13 +225,13 @@ func TestLeaseRefused(t *testing.T) {
 		Held: func(artifact.Holder) error { return busy }, Ended: patient.Ended,
 	})
 	if !errors.Is(err, busy) {
-		t.Errorf("the caller that refuses to wait gets %v", err)
+		t.Errorf("a caller that refuses to wait: error %v, want %v", err, busy)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
 	if _, _, err := s.Acquire(ctx, leaseAction, artifact.Holder{}, patient); !errors.Is(err, stop) {
-		t.Errorf("the caller that was stopped gets %v", err)
+		t.Errorf("a caller that was stopped: error %v, want %v", err, stop)
 	}
 }
 

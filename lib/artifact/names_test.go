@@ -71,7 +71,7 @@ func TestRuns(t *testing.T) {
 		t.Error(diff)
 	}
 	if got, err := s.Run(t.Context(), "20260101-b"); err != nil || string(got) != `{"state":"done"}` {
-		t.Errorf("run is %s, %v", got, err)
+		t.Errorf("the run is %s, error %v, want state done", got, err)
 	}
 	if _, err := s.Run(t.Context(), "never"); !errors.Is(err, artifact.ErrNotFound) {
 		t.Errorf("an unknown run: error %v, want ErrNotFound", err)
@@ -105,10 +105,10 @@ func TestLive(t *testing.T) {
 	got, err := io.ReadAll(r)
 	r.Close()
 	if err != nil || string(got) != "step 2" {
-		t.Errorf("loaded %q, %v", got, err)
+		t.Errorf("loaded %q, error %v, want %q", got, err, "step 2")
 	}
 	if names, err := live.Names(t.Context()); err != nil || !cmp.Equal(names, []string{"checkpoint", "metrics.ndjson"}) {
-		t.Errorf("names are %v, %v", names, err)
+		t.Errorf("names are %v, error %v, want checkpoint and metrics.ndjson", names, err)
 	}
 	other := s.Live(record(t, "other", nil).Key)
 	if _, err := other.Load(t.Context(), "checkpoint"); !errors.Is(err, artifact.ErrNotFound) {
@@ -118,7 +118,7 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	if names, err := live.Names(t.Context()); err != nil || len(names) != 0 {
-		t.Errorf("names after delete are %v, %v", names, err)
+		t.Errorf("names after Delete are %v, error %v, want none", names, err)
 	}
 	for _, name := range []string{"", "../x", "a/b", "lease\x00"} {
 		if err := live.Save(t.Context(), name, strings.NewReader("")); err == nil {
@@ -139,7 +139,7 @@ func TestUnreachableStore(t *testing.T) {
 	cfg.Bucket = "gone"
 	_, err = objectstore.Open(t.Context(), cfg)
 	if !errors.Is(err, objectstore.ErrNoBucket) || errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("a missing bucket looks like a cache miss: %v", err)
+		t.Errorf("open of a missing bucket: error %v, want ErrNoBucket and not ErrNotFound", err)
 	}
 }
 
@@ -150,7 +150,7 @@ func FuzzParseDigest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		d, err := artifact.ParseDigest(s)
 		if err == nil && (string(d) != s || len(d.Hex()) != 64 || strings.ContainsAny(s, "/. ")) {
-			t.Fatalf("%q is accepted as a digest", s)
+			t.Fatalf("%q is accepted as a digest and parses to %q", s, d)
 		}
 	})
 }

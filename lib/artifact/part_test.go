@@ -20,7 +20,7 @@ func TestParts(t *testing.T) {
 		}
 	}
 	if got, err := s.Part(t.Context(), key); err != nil || string(got) != "numbers" {
-		t.Errorf("read %q, %v", got, err)
+		t.Errorf("read %q, error %v, want %q", got, err, "numbers")
 	}
 	if err := os.WriteFile(file("parts/"+key[:2]+"/"+key), []byte("numb3rs"), 0o600); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := s.Part(t.Context(), key); err != nil || string(got) != "numbers" {
-		t.Errorf("after saving the part again: read %q, error %v", got, err)
+		t.Errorf("after saving the part again: read %q, error %v, want %q", got, err, "numbers")
 	}
 	if err := s.SavePart(t.Context(), "../key", nil); err == nil {
 		t.Error("a part was saved under a path")

@@ -32,7 +32,7 @@ func TestOpenAt(t *testing.T) {
 			t.Errorf("size %d, want %d", b.Size(), n)
 		}
 		if got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size())); err != nil || !bytes.Equal(got, content) {
-			t.Errorf("a blob of %d bytes: %d read, error %v", n, len(got), err)
+			t.Errorf("a blob of %d bytes: %d bytes read, error %v, want the stored content", n, len(got), err)
 		}
 		if _, err := b.ReadAt(make([]byte, 1), -1); err == nil {
 			t.Error("a negative offset is accepted")
@@ -46,7 +46,8 @@ func TestOpenAt(t *testing.T) {
 					want := content[min(off, n):min(n, off+len(p))]
 					got, err := b.ReadAt(p, int64(off))
 					if !bytes.Equal(p[:got], want) || (err != nil) != (got < len(p)) || err != nil && !errors.Is(err, io.EOF) {
-						t.Errorf("read of %d bytes at %d in a blob of %d: %d bytes, error %v", len(p), off, n, got, err)
+						t.Errorf("ReadAt of %d bytes at %d in a blob of %d: %d bytes, error %v, want %d stored ones (EOF if fewer)",
+							len(p), off, n, got, err, len(want))
 					}
 				}
 			})
@@ -82,11 +83,11 @@ func TestOpenAtVerifies(t *testing.T) {
 		t.Errorf("across the damage: %d bytes, %v, want the 65536 before the damaged chunk and ErrCorrupt", n, err)
 	}
 	if _, err := b.ReadAt(p, 0); err != nil || !bytes.Equal(p, content[:10]) {
-		t.Errorf("far from the damage: %v, %v", p, err)
+		t.Errorf("far from the damage: read %v, error %v, want %v", p, err, content[:10])
 	}
 	_, err = s.OpenAt(t.Context(), d)
 	if !errors.Is(err, artifact.ErrCorrupt) || !strings.Contains(err.Error(), d.Hex()) {
-		t.Errorf("opened damaged: error %v, want ErrCorrupt with the digest", err)
+		t.Errorf("OpenAt of a damaged blob: error %v, want ErrCorrupt and the digest", err)
 	}
 	write(content[:250<<10])
 	if _, err := b.ReadAt(make([]byte, 100<<10), 200<<10); !errors.Is(err, artifact.ErrCorrupt) {
@@ -96,9 +97,9 @@ func TestOpenAtVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := b.ReadAt(p, 0); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("removed: error %v, want ErrNotFound", err)
+		t.Errorf("ReadAt of a removed blob: error %v, want ErrNotFound", err)
 	}
 	if _, err := s.OpenAt(t.Context(), d); !errors.Is(err, artifact.ErrNotFound) {
-		t.Errorf("removed: error %v, want ErrNotFound", err)
+		t.Errorf("OpenAt of a removed blob: error %v, want ErrNotFound", err)
 	}
 }

@@ -61,7 +61,7 @@ func TestResolve(t *testing.T) {
 	}
 	for _, r := range []artifact.Reference{{Digest: noBlob}, {Name: "other"}} {
 		if _, _, err := s.Resolve(t.Context(), r); failure.ClassOf(err) != failure.Input {
-			t.Errorf("%s: %v, want a failure of class Input", r, err)
+			t.Errorf("%s: error %v, want class input", r, err)
 		}
 	}
 }
@@ -86,7 +86,7 @@ func FuzzParseReference(f *testing.F) {
 			}
 		}
 		if forms > 1 || forms == 0 && text != "" || (r.Step == "") != (r.Output == "") {
-			t.Errorf("%q is %+v", text, r)
+			t.Errorf("%q is %+v, want one form, and a step and an output only together", text, r)
 		}
 	})
 }

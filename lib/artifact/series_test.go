@@ -38,7 +38,7 @@ func TestSeries(t *testing.T) {
 	}
 	for _, c := range []struct{ length, want int64 }{{5, -1}, {6, 5}, {20, 5}, {300, 20}, {301, 300}, {1 << 40, 1000}} {
 		if n, key := below(c.length); n != c.want || key != keys[n] {
-			t.Errorf("below %d: %d, action %q, want %d", c.length, n, key, c.want)
+			t.Errorf("below %d: length %d, action %q, want length %d, action %q", c.length, n, key, c.want, keys[n])
 		}
 	}
 	// An entry whose record does not exist is skipped.
@@ -46,7 +46,7 @@ func TestSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, _ := below(401); n != 300 {
-		t.Errorf("below 401: %d, want 300, because length 400 was never published", n)
+		t.Errorf("below 401: length %d, want 300, because the action of length 400 was never published", n)
 	}
 	if err := s.AddToSeries(t.Context(), "../x", 1, keys[5]); err == nil {
 		t.Error("a path was accepted as a series")

@@ -64,11 +64,11 @@ func TestWrongBytesInTransit(t *testing.T) {
 				}
 				bad.Store(0)
 				if err := try(); err != nil {
-					t.Errorf("%s: error %v for the right bytes", what, err)
+					t.Errorf("%s: error %v for the right bytes, want none", what, err)
 				}
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "some content" {
-				t.Errorf("the fetched file has %q, %v", got, err)
+				t.Errorf("the fetched file has %q, error %v, want %q", got, err, "some content")
 			}
 			bad.Store(1)
 			sum, err := s.Check(t.Context(), true, func(f artifact.Finding) { t.Errorf("after one bad read: %+v", f) })

@@ -55,7 +55,7 @@ func TestGoldenKeys(t *testing.T) {
 			"d20ca0e28db3d98a9046fc7570fbac719f96f271303bd889fcec9cfae2eb64f8"},
 	} {
 		if got := key(t, c.a); got != c.want {
-			t.Errorf("%s: key is %s, was %s", c.name, got, c.want)
+			t.Errorf("%s: key is %s, want the earlier one, %s", c.name, got, c.want)
 		}
 	}
 }
@@ -210,7 +210,7 @@ func TestRandomActions(t *testing.T) {
 		}
 		b := randomAction(r)
 		if diff := Diff(a, b); (len(diff) == 0) != (key(t, b) == k) {
-			t.Fatalf("the difference %v does not agree with the keys", diff)
+			t.Fatalf("Diff returns %v, keys equal: %v, want no differences only for equal keys", diff, key(t, b) == k)
 		}
 		if diff := Diff(a, back); len(diff) != 0 {
 			t.Fatalf("an action differs from its own preimage: %v", diff)

@@ -56,7 +56,7 @@ func TestDiff(t *testing.T) {
 	nan := Action{Stage: "s", Params: map[string]any{"p": math.NaN()}}
 	one := Action{Stage: "s", Params: map[string]any{"p": 1.0}}
 	if d := Diff(nan, one); len(d) != 1 || !strings.Contains(d[0].Was, "NaN") {
-		t.Errorf("the difference between a NaN and 1 is %v", d)
+		t.Errorf("the differences between a NaN and 1 are %v, want one that shows the NaN", d)
 	}
 }
 
@@ -78,7 +78,7 @@ func TestParseEmbedded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, err := Parse(back.Action); err != nil || key(t, a) != key(t, b) {
-		t.Errorf("%v\n%s\n%s", err, pre, back.Action)
+		t.Errorf("the embedded preimage parses to another key, or with error %v:\n%s\nbefore:\n%s", err, back.Action, pre)
 	}
 }
 

@@ -34,7 +34,7 @@ func encoded(t testing.TB, d Description) []byte {
 func TestDecodeDescription(t *testing.T) {
 	got, err := DecodeDescription(encoded(t, description))
 	if diff := cmp.Diff(description, got); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+		t.Errorf("error %v (-want +got):\n%s", err, diff)
 	}
 	for what, breakIt := range map[string]func(*Description){
 		"another contract":     func(d *Description) { d.Contract++ },
@@ -46,7 +46,7 @@ func TestDecodeDescription(t *testing.T) {
 		d.Params = slices.Clone(d.Params)
 		breakIt(&d)
 		if _, err := DecodeDescription(encoded(t, d)); err == nil {
-			t.Errorf("%s: no error", what)
+			t.Errorf("%s: no error, want one", what)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestAction(t *testing.T) {
 		a := description.Action(resolved, inputs)
 		want := map[string]any{"steps": int64(5), "horizon": int64(9), "mixture": json.RawMessage("null")}
 		if diff := cmp.Diff(want, a.Params); a.Backend != class || diff != "" {
-			t.Errorf("%s: backend %s (-want +got):\n%s", backend, a.Backend, diff)
+			t.Errorf("%s: engine class %s, want %s; parameters (-want +got):\n%s", backend, a.Backend, class, diff)
 		}
 	}
 	series := func(name string, v int64) string {
@@ -73,7 +73,7 @@ func TestAction(t *testing.T) {
 		other[name] = v
 		key, length, ok := description.Series(other, inputs)
 		if !ok || length != other["steps"] {
-			t.Errorf("%s %d: length %d, %v", name, v, length, ok)
+			t.Errorf("%s %d: in a series: %v, length %d, want true and %v", name, v, ok, length, other["steps"])
 		}
 		return key
 	}
@@ -114,9 +114,9 @@ func TestParamValue(t *testing.T) {
 	} {
 		got, err := Param{Name: "p", Type: test.typ}.Value(test.in)
 		if (err != nil) != (test.want == nil) {
-			t.Errorf("%s %v: %v, %v", test.typ, test.in, got, err)
+			t.Errorf("%s %v: value %v, error %v, want %v (an error if nil)", test.typ, test.in, got, err, test.want)
 		} else if diff := cmp.Diff(test.want, got); err == nil && diff != "" {
-			t.Errorf("%s %v:\n%s", test.typ, test.in, diff)
+			t.Errorf("%s %v (-want +got):\n%s", test.typ, test.in, diff)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func FuzzDecodeDescription(f *testing.F) {
 		}
 		Flags(d.Resolved)
 		if _, err := json.Marshal(d); err != nil {
-			t.Fatalf("cannot be written again: %v", err)
+			t.Fatalf("a description that was read cannot be written: %v", err)
 		}
 	})
 }

@@ -130,7 +130,7 @@ func entries(t *testing.T, f *File) (names []string) {
 func checkComplete(t *testing.T, f *File) {
 	t.Helper()
 	if got, err := os.ReadFile(f.Path); err != nil || !bytes.Equal(got, content) {
-		t.Errorf("the content differs: %v", err)
+		t.Errorf("the file has other content than the server's, %d bytes, error %v", len(got), err)
 	}
 	if names := entries(t, f); !slices.Equal(names, []string{"file"}) {
 		t.Errorf("the directory has %v, want only the file", names)
@@ -167,7 +167,7 @@ func TestGet(t *testing.T) {
 				t.Errorf("requested %q, want %q", got, c.ranges)
 			}
 			if n := int64(len(content)); last != [2]int64{n, n} {
-				t.Errorf("the last call of Progress had %v", last)
+				t.Errorf("the last call of Progress had %v, want both %d", last, n)
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestResume(t *testing.T) {
 		f.Path = stopped.Path
 		err = f.Get(t.Context())
 		if got := s.requests(); got[len(got)-1] != fmt.Sprintf("bytes=%d-", info.Size()) {
-			t.Errorf("requested %q after %d bytes", got, info.Size())
+			t.Errorf("requested %q, want the last request to begin at byte %d", got, info.Size())
 		}
 		if changed {
 			if failure.ClassOf(err) != failure.Integrity {
@@ -291,7 +291,8 @@ func TestGetFails(t *testing.T) {
 			}
 			err := f.Get(t.Context())
 			if failure.ClassOf(err) != c.class || !strings.Contains(err.Error(), c.want) || failure.HintOf(err) == "" {
-				t.Errorf("class %v: %v; want class %v and %q", failure.ClassOf(err), err, c.class, c.want)
+				t.Errorf("class %v, error %v, hint %q, want class %v, %q and a hint",
+					failure.ClassOf(err), err, failure.HintOf(err), c.class, c.want)
 			}
 			if got := s.requests(); len(got) != c.requests {
 				t.Errorf("requested %q, want %d requests", got, c.requests)
@@ -349,7 +350,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("a second download to the same file: error %v, want class usage", err)
+		t.Errorf("a second download to the same file: error %v, want class usage and \"another process\"", err)
 	}
 	checkComplete(t, f)
 }

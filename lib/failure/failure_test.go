@@ -36,14 +36,14 @@ func TestClassAndHint(t *testing.T) {
 			t.Errorf("%v: class %v, want %v", c.err, got, c.class)
 		}
 		if got := HintOf(c.err); c.hint == "" && got != "" || !strings.Contains(got, c.hint) {
-			t.Errorf("%v: hint %q, want %q", c.err, got, c.hint)
+			t.Errorf("%v: hint %q, want one with %q, or none if that is empty", c.err, got, c.hint)
 		}
 	}
 	if Default(Usage, "", nil) != nil {
 		t.Error("Default turns nil into an error")
 	}
 	if err := New(Input, "", "x: %w", io.EOF); !errors.Is(err, io.EOF) || err.Error() != "x: EOF" {
-		t.Error(err)
+		t.Errorf("New returns %v, want x: EOF, which wraps io.EOF", err)
 	}
 }
 
@@ -59,6 +59,6 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	if Class(99).String() != "bug" || Numeric.String() != "numeric" {
-		t.Error("String does not return the names in the table")
+		t.Errorf("String returns %v and %v, want bug and numeric", Class(99), Numeric)
 	}
 }

@@ -54,7 +54,7 @@ func TestWrongAddress(t *testing.T) {
 			cfg.WaitAtOpen = true
 			_, err := objectstore.Open(t.Context(), cfg)
 			if err == nil || !strings.Contains(failure.HintOf(err), hint) || failure.ClassOf(err) != failure.Store {
-				t.Errorf("%s: error %v, hint %q, want %q", name, err, failure.HintOf(err), hint)
+				t.Errorf("%s: error %v, hint %q, want class store and the hint %q", name, err, failure.HintOf(err), hint)
 			}
 		}
 	}
@@ -81,7 +81,7 @@ func TestCertificates(t *testing.T) {
 		cfg.Patience, cfg.WaitAtOpen = time.Hour, true
 		_, err := objectstore.Open(t.Context(), cfg)
 		if failure.ClassOf(err) != c.class || !strings.Contains(failure.HintOf(err), c.hint) {
-			t.Errorf("error %v, hint %q, want %q", err, failure.HintOf(err), c.hint)
+			t.Errorf("error %v, hint %q, want class %v and the hint %q", err, failure.HintOf(err), c.class, c.hint)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func TestSilentServers(t *testing.T) {
 		cfg.Endpoint = endpoint
 		_, err := objectstore.Open(t.Context(), cfg)
 		if !errors.Is(err, objectstore.ErrUnreachable) || !strings.Contains(failure.HintOf(err), hint) {
-			t.Errorf("%s: error %v, hint %q, want %q", endpoint, err, failure.HintOf(err), hint)
+			t.Errorf("%s: error %v, hint %q, want ErrUnreachable and the hint %q", endpoint, err, failure.HintOf(err), hint)
 		}
 		if n := connections.Load(); n > 3 {
 			t.Errorf("%s: %d connections, want at most 3", endpoint, n)

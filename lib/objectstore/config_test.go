@@ -27,16 +27,17 @@ func TestFromEnv(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.String() != "s3://bucket/team/vapo at http://localhost:9000" || cfg.Region != "us-east-1" {
-		t.Errorf("config is %s, region %s", &cfg, cfg.Region)
+		t.Errorf("config is %s, region %s, want s3://bucket/team/vapo at http://localhost:9000, region us-east-1",
+			&cfg, cfg.Region)
 	}
 	aws, err := objectstore.FromEnv(with("AWS_ENDPOINT_URL", ""))
 	if err != nil || !strings.Contains(aws.String(), "https://s3.us-east-1.amazonaws.com") {
-		t.Errorf("without an endpoint: %s, %v", &aws, err)
+		t.Errorf("without an endpoint: config %s, error %v, want https://s3.us-east-1.amazonaws.com", &aws, err)
 	}
 	for name, value := range good {
 		if padded, err := objectstore.FromEnv(with(name, " "+value+"\r\n")); err != nil || padded.String() != cfg.String() ||
 			padded.AccessKey != cfg.AccessKey || padded.SecretKey != cfg.SecretKey {
-			t.Errorf("%s with blanks around it: %s, %v", name, &padded, err)
+			t.Errorf("%s with blanks around it: config %s, error %v, want %s with the same keys", name, &padded, err, &cfg)
 		}
 	}
 	for text, want := range map[string]time.Duration{"": 2 * time.Minute, "0": 0, "90s": 90 * time.Second} {
@@ -90,7 +91,7 @@ func FuzzParseURL(f *testing.F) {
 			again += "/" + prefix
 		}
 		if b, p, err := objectstore.ParseURL(again); b != bucket || p != prefix || err != nil {
-			t.Fatalf("%q parses to %q %q, which parses to %q %q, %v", s, bucket, prefix, b, p, err)
+			t.Fatalf("%q has bucket %q and prefix %q, but %q has %q and %q, error %v", s, bucket, prefix, again, b, p, err)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func config(t testing.TB, env embedded.Env) objectstore.Config {
 	return cfg
 }
 
-// clear checks that an error names the store and has a hint, but no secret.
+// clear checks that an error is of the given kind, names the store, has a hint and contains no secret.
 func clear(t *testing.T, err, kind error, cfg objectstore.Config) {
 	t.Helper()
 	if !errors.Is(err, kind) {
@@ -41,10 +41,10 @@ func clear(t *testing.T, err, kind error, cfg objectstore.Config) {
 	}
 	text := err.Error() + typed.Hint
 	if !strings.Contains(text, cfg.Endpoint) || !strings.Contains(text, cfg.Bucket) {
-		t.Errorf("error %q does not name the store", text)
+		t.Errorf("error and hint %q do not name the store's endpoint and bucket", text)
 	}
 	if strings.Contains(text, cfg.SecretKey) {
-		t.Errorf("error %q contains the secret", text)
+		t.Errorf("error and hint %q contain the secret key", text)
 	}
 }
 

@@ -96,7 +96,8 @@ func TestProfileMistakes(t *testing.T) {
 		_, err := objectstore.FromEnv(func(variable string) string { return env[variable] })
 		if !errors.Is(err, objectstore.ErrConfig) || !strings.Contains(err.Error(), c.says) ||
 			!strings.Contains(failure.HintOf(err), c.hint) || strings.Contains(err.Error(), "hush-hush") {
-			t.Errorf("%s: error %v, hint %q, want %q and hint %q", c.name, err, failure.HintOf(err), c.says, c.hint)
+			t.Errorf("%s: error %v, hint %q, want ErrConfig with %q, the hint %q and no secret",
+				c.name, err, failure.HintOf(err), c.says, c.hint)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestPrintable(t *testing.T) {
 	} {
 		var b strings.Builder
 		if n, err := fmt.Fprint(Printable(&b), in); n != len(in) || err != nil || b.String() != want {
-			t.Errorf("%q is written as %q, want %q (%d bytes, %v)", in, b.String(), want, n, err)
+			t.Errorf("%q is written as %q, want %q; Fprint returns %d, %v, want %d", in, b.String(), want, n, err, len(in))
 		}
 	}
 }

@@ -32,10 +32,10 @@ func TestWriteFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "whole" {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("after a failed write: read %q, error %v, want %q", got, err, "whole")
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
-		t.Errorf("%d files are left, %v", len(files), err)
+		t.Errorf("the directory has %d files, error %v, want 1", len(files), err)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestLifetime(t *testing.T) {
 	}
 	<-ctx.Done()
 	if !errors.Is(context.Cause(ctx), failure.ErrTerminated) {
-		t.Error(context.Cause(ctx))
+		t.Errorf("the context ended with %v, want ErrTerminated", context.Cause(ctx))
 	}
 	if err := terminate(); err != nil { // within a second of the first, so it does not end this process
 		t.Fatal(err)
@@ -71,18 +71,18 @@ func TestScratch(t *testing.T) {
 	}
 	remove()
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s is left", dir)
+		t.Errorf("stat of %s after its removal: error %v, want os.ErrNotExist", dir, err)
 	}
 	t.Setenv("TMPDIR", "/nowhere")
 	if _, _, err := Scratch(); failure.ClassOf(err) != failure.Resources {
-		t.Errorf("no directory for temporary files: %v", err)
+		t.Errorf("no directory for temporary files: error %v, want class resources", err)
 	}
 }
 
 func TestMemoryLimit(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 10))
 	if got := MemoryLimit(); got != 100<<10 {
-		t.Errorf("GOMEMLIMIT=100KiB: %d bytes", got)
+		t.Errorf("with a limit of 102400 bytes, MemoryLimit returns %d", got)
 	}
 	for text, want := range map[string]int64{
 		"MemTotal:  100 kB\nMemAvailable:      77 kB\n": 77 << 10, "MemTotal: 100 kB\n": 0, "MemAvailable: x kB\n": 0,
@@ -96,12 +96,12 @@ func TestMemoryLimit(t *testing.T) {
 func TestSupported(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", runtime.GOOS} {
 		if err := supported(goos); err != nil {
-			t.Errorf("%s: %v", goos, err)
+			t.Errorf("%s: error %v, want none", goos, err)
 		}
 	}
 	err := supported("windows")
 	if failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "WSL") {
-		t.Errorf("Windows: error %v, hint %q", err, failure.HintOf(err))
+		t.Errorf("Windows: error %v, hint %q, want class usage and a hint about WSL", err, failure.HintOf(err))
 	}
 }
 
@@ -119,7 +119,7 @@ func TestVersion(t *testing.T) {
 		}
 	}
 	if got := version("demo"); !strings.Contains(got, runtime.Version()) {
-		t.Error(got)
+		t.Errorf("the version is %q, want one with %s", got, runtime.Version())
 	}
 }
 

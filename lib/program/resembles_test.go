@@ -35,13 +35,14 @@ func TestUnexpected(t *testing.T) {
 		err := Unexpected(path, "a cake", "a hint")
 		if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), c.want) ||
 			!strings.Contains(err.Error(), "a cake") || !strings.Contains(failure.HintOf(err), c.hint) {
-			t.Errorf("%.20q: %v (%s), expected %q (%s)", c.content, err, failure.HintOf(err), c.want, c.hint)
+			t.Errorf("%.20q: error %v, hint %q, want class input, %q, \"a cake\" and the hint %q",
+				c.content, err, failure.HintOf(err), c.want, c.hint)
 		}
 		if err := StandIn(path); (err != nil) != c.standsIn {
-			t.Errorf("%.20q: %v", c.content, err)
+			t.Errorf("%.20q: StandIn returns %v, want an error: %v", c.content, err, c.standsIn)
 		}
 	}
 	if err := Unexpected(filepath.Join(dir, "none"), "a cake", ""); !os.IsNotExist(err) {
-		t.Errorf("no file: %v", err)
+		t.Errorf("no file: error %v, want os.ErrNotExist", err)
 	}
 }

@@ -19,7 +19,7 @@ func TestLocalLive(t *testing.T) {
 	}
 	ctx := context.Background()
 	if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
-		t.Fatalf("state without a save: %v %v", ok, err)
+		t.Fatalf("Load before Save: ok %v, error %v, want false", ok, err)
 	}
 	for _, text := range []string{"first", strings.Repeat("second", 1<<16)} {
 		write := func(w io.Writer) error { _, err := io.WriteString(w, text); return err }
@@ -28,10 +28,10 @@ func TestLocalLive(t *testing.T) {
 		}
 		path, ok, err := open().Load(ctx, "state")
 		if !ok || err != nil {
-			t.Fatalf("%v %v", ok, err)
+			t.Fatalf("Load after Save: ok %v, error %v, want true", ok, err)
 		}
 		if got, err := os.ReadFile(path); err != nil || string(got) != text {
-			t.Fatalf("got %d bytes, %v", len(got), err)
+			t.Fatalf("the loaded state has %d bytes, error %v, want the %d bytes saved", len(got), err, len(text))
 		}
 	}
 	// A failed Save keeps the earlier state. Load does not return a damaged state.
@@ -49,11 +49,11 @@ func TestLocalLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
-			t.Errorf("%d of %d bytes: ok %v, %v", len(damage), len(whole), ok, err)
+			t.Errorf("Load of %d damaged bytes, formerly %d: ok %v, error %v, want false", len(damage), len(whole), ok, err)
 		}
 	}
 	open().clear()
 	if _, err := os.Stat(filepath.Join(dir, ".live")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("state is left: %v", err)
+		t.Errorf("stat of .live after clear: error %v, want os.ErrNotExist", err)
 	}
 }

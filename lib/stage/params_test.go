@@ -76,13 +76,13 @@ func TestPreset(t *testing.T) {
 		code := Main(presetStage(), append(c.args, "--json", "--out="+t.TempDir()), &out, &errs)
 		if c.says != "" {
 			if code != failure.Usage || !strings.Contains(errs.String(), c.says) {
-				t.Errorf("%v: exit %d, want %q: %s", c.args, code, c.says, errs.String())
+				t.Errorf("%v: exit %d, want %d and %q:\n%s", c.args, code, failure.Usage, c.says, errs.String())
 			}
 			continue
 		}
 		m, err := contract.DecodeManifest(out.Bytes())
 		if code != 0 || err != nil {
-			t.Fatalf("%v: exit %d, %v\n%s", c.args, code, err, errs.String())
+			t.Fatalf("%v: exit %d, error %v, want 0 and a manifest\n%s", c.args, code, err, errs.String())
 		}
 		raw, err := json.Marshal(m.Params["width"])
 		if err != nil || string(raw) != fmt.Sprint(c.width) {
@@ -102,14 +102,14 @@ func TestPreset(t *testing.T) {
 	}
 	values, _ := resolve(`{"preset": "big"}`)
 	if fmt.Sprint(values["width"], values["time"]) != "30 false" {
-		t.Errorf("resolved %v", values)
+		t.Errorf("resolved %v, want width 30 and time false", values)
 	}
 	raw, err := json.Marshal(values)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again, stderr := resolve(string(raw)); fmt.Sprint(again) != fmt.Sprint(values) {
-		t.Errorf("resolved again %v, %s", again, stderr)
+		t.Errorf("the resolved values, resolved again, are %v, want %v\n%s", again, values, stderr)
 	}
 	if _, stderr := resolve(`{"preset": "big", "width": 3}`); !strings.Contains(stderr, "width is 3") {
 		t.Errorf("a conflict is not reported: %q", stderr)
@@ -143,7 +143,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	if p, ok := describe(&spec).Param("share"); !ok || p.Min != 0.0 || p.Max != 1.0 {
-		t.Errorf("share is described as %+v", p)
+		t.Errorf("share is described as %+v, want bounds 0 and 1", p)
 	}
 	defer func() {
 		if recover() == nil {
@@ -188,7 +188,7 @@ func TestOnly(t *testing.T) {
 		}
 	}
 	if p, ok := describe(&spec).Param("levels"); !ok || p.Only != "model=unet|auto" {
-		t.Errorf("levels is described as %+v", p)
+		t.Errorf("levels is described as %+v, want only model=unet|auto", p)
 	}
 	for _, broken := range []func(){
 		func() {

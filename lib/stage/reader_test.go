@@ -41,10 +41,10 @@ func TestOpenInput(t *testing.T) {
 		s := spec()
 		s.Run = func(ctx context.Context, job *Job, p *params) error {
 			if n := job.InputSize("data"); n != 12 || job.InputSize("extra") != 0 {
-				t.Errorf("%s: %d bytes long", c.ref, n)
+				t.Errorf("%s has %d bytes, want 12; the absent input has %d, want 0", c.ref, n, job.InputSize("extra"))
 			}
 			if _, err := job.OpenInput(ctx, "extra", 0); !errors.Is(err, errNoInput) {
-				t.Errorf("absent input: %v", err)
+				t.Errorf("absent input: error %v, want errNoInput", err)
 			}
 			r, err := job.OpenInput(ctx, "data", c.limit)
 			if err != nil {
@@ -52,16 +52,17 @@ func TestOpenInput(t *testing.T) {
 			}
 			got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size))
 			if err != nil || string(got) != content || r.Local != c.local {
-				t.Errorf("%s up to %d bytes: %q, local %v, %v", c.ref, c.limit, got, r.Local, err)
+				t.Errorf("%s, limit %d bytes: read %q, error %v, local %v, want %q and local %v",
+					c.ref, c.limit, got, err, r.Local, content, c.local)
 			}
 			if in, err := os.ReadDir(job.Scratch()); err != nil || len(in) != c.fetched {
-				t.Errorf("%s up to %d bytes: %d files fetched, want %d; %v", c.ref, c.limit, len(in), c.fetched, err)
+				t.Errorf("%s, limit %d bytes: %d files fetched, want %d, error %v", c.ref, c.limit, len(in), c.fetched, err)
 			}
 			return errors.Join(r.Close(), job.Output(ctx, "model", func(io.Writer) error { return nil }))
 		}
 		var out, errs strings.Builder
 		if code := Main(s, []string{"--input=data=" + c.ref, "--out=" + t.TempDir()}, &out, &errs); code != 0 {
-			t.Errorf("exit %d\n%s", code, errs.String())
+			t.Errorf("exit %d, want 0\n%s", code, errs.String())
 		}
 	}
 }

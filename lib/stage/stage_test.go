@@ -186,7 +186,7 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"describe", "--help"}, {"shout", "--help"}} {
 		code, out, _ := demo(t, args...)
 		if code != 0 {
-			t.Errorf("%v: exit code %d", args, code)
+			t.Errorf("%v: exit code %d, want 0", args, code)
 		}
 		golden(t, "help-"+strings.TrimPrefix(args[0], "--")+".txt", out)
 	}
@@ -196,7 +196,7 @@ func TestVersion(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"describe", "--version"}} {
 		code, out, stderr := demo(t, args...)
 		if code != 0 || !strings.HasPrefix(out, "demo of vapo ") || !strings.HasSuffix(out, "\nengines: tape\n") {
-			t.Errorf("%v: exit code %d, %q, %s", args, code, out, stderr)
+			t.Errorf("%v: exit code %d, %q, want 0, the version of vapo and the engine tape\n%s", args, code, out, stderr)
 		}
 	}
 }
@@ -240,7 +240,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	}
 	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 ||
 		d.Resolved["doubled"] != int64(10) {
-		t.Errorf("resolved: %v", d.Resolved)
+		t.Errorf("resolved: %v, want backend tape, steps 5, rate 2 and doubled 10", d.Resolved)
 	}
 	digest, _, err := artifact.FileDigest(data)
 	if err != nil {
@@ -248,7 +248,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	}
 	action := d.Action(d.Resolved, map[string]string{"data": string(digest)})
 	if action.Backend != "tape" || action.Params["backend"] != nil || action.Params["every"] != nil {
-		t.Errorf("action: %+v", action)
+		t.Errorf("action: %+v, want engine class tape and no parameters backend and every", action)
 	}
 	key, err := action.Key()
 	if err != nil {
@@ -260,7 +260,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 		resolved["steps"], resolved["doubled"] = steps, doubled
 		series, length, ok := d.Series(resolved, action.Inputs)
 		if !ok || length != steps {
-			t.Errorf("%d steps: series of length %d, %v", steps, length, ok)
+			t.Errorf("%d steps: in a series: %v, length %d, want true and as many", steps, ok, length)
 		}
 		return series
 	}
@@ -269,11 +269,12 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	}
 	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, contract.Flags(d.Resolved)...)
 	if code, _, stderr := demo(t, args...); code != 0 {
-		t.Errorf("the stage computes another key: %s", stderr)
+		t.Errorf("exit code %d, want 0: the stage should compute the same key\n%s", code, stderr)
 	}
 	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != failure.Integrity ||
 		!strings.Contains(stderr, "disagree") {
-		t.Errorf("another action under this key: exit code %d: %s", code, stderr)
+		t.Errorf("another action under this key: exit code %d, want %d and \"disagree\"\n%s",
+			code, failure.Integrity, stderr)
 	}
 }
 
@@ -298,18 +299,19 @@ func TestRunWithoutStore(t *testing.T) {
 	}
 	got, err := os.ReadFile(filepath.Join(dir, "out", "model.arrow"))
 	if err != nil || string(got) != "abc9" {
-		t.Errorf("output: %q, %v", got, err)
+		t.Errorf("the output is %q, error %v, want %q", got, err, "abc9")
 	}
 	digest, _, err := artifact.FileDigest(filepath.Join(dir, "out", "model.arrow"))
 	if err != nil || m.Outputs["model"] != (contract.Output{Digest: string(digest), Size: 4, Media: contract.MediaArrow}) {
-		t.Errorf("output in the manifest: %+v, digest %s", m.Outputs["model"], digest)
+		t.Errorf("output in the manifest: %+v, error %v, want digest %s, size 4 and type Arrow",
+			m.Outputs["model"], err, digest)
 	}
 	if m.Backend != "tape" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 ||
 		len(m.Warnings) != 1 {
-		t.Errorf("manifest: %+v", m)
+		t.Errorf("manifest: %+v, want backend tape, 9 steps with their unit, length 3 and one warning", m)
 	}
 	if !strings.Contains(stderr, `"msg":"progress","done":1,"total":9,"unit":"steps","loss":0.5`) {
-		t.Errorf("no JSON progress:\n%s", stderr)
+		t.Errorf("the log has no JSON line of the progress after step 1 of 9:\n%s", stderr)
 	}
 	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
 		t.Errorf("temporary files are left: %v", left)
@@ -389,23 +391,23 @@ func TestStaleManifest(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	if code, _, _ := demo(t, "--input=data="+data, "--out="+dir, "--mode=numeric"); code != failure.Numeric {
-		t.Fatal(code)
+		t.Fatalf("the second run: exit code %d, want %d", code, failure.Numeric)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the manifest of the earlier run is still there: %v", err)
+		t.Errorf("stat of the manifest of the earlier run: error %v, want os.ErrNotExist", err)
 	}
 }
 
 func TestCommand(t *testing.T) {
 	_, data := noStore(t)
 	if code, out, stderr := demo(t, "shout", "a", "b", "--from", data); code != 0 || out != "A B ABC\n" {
-		t.Errorf("exit code %d, %q, %s", code, out, stderr)
+		t.Errorf("shout a b: exit code %d, %q, want 0 and %q\n%s", code, out, "A B ABC\n", stderr)
 	}
 	if code, _, stderr := demo(t, "shout"); code != 2 || !strings.Contains(stderr, "hint: see demo shout --help") {
-		t.Errorf("exit code %d, %s", code, stderr)
+		t.Errorf("shout without arguments: exit code %d, want 2 and a hint to see its help\n%s", code, stderr)
 	}
 	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != failure.Input {
-		t.Errorf("exit code %d", code)
+		t.Errorf("shout with a missing file: exit code %d, want %d", code, failure.Input)
 	}
 }
 

@@ -23,10 +23,10 @@ func TestSummary(t *testing.T) {
 	}
 	want := regexp.MustCompile(`^the steps of a text of 3 letters\nin made: model.arrow \(4 B\)\ndone in \d+ ms\n$`)
 	if !want.MatchString(out) {
-		t.Errorf("the summary is\n%s", out)
+		t.Errorf("the summary is\n%s\nwant a match of %s", out, want)
 	}
 	if code, out, stderr := demo(t, input, "--out=made", "--json"); code != 0 || !json.Valid([]byte(out)) {
-		t.Errorf("--json: exit code %d, %s\n%s", code, out, stderr)
+		t.Errorf("--json: exit code %d, want 0 and JSON:\n%s\n%s", code, out, stderr)
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestSummary(t *testing.T) {
 	for _, flag := range []string{"--json", "--json=false"} {
 		var errs strings.Builder
 		if code := Main(spec(), []string{input, "--out=made", flag}, full, &errs); code != failure.Resources {
-			t.Errorf("%s on a full disk: exit code %d, %s", flag, code, errs.String())
+			t.Errorf("%s on a full disk: exit code %d, want %d\n%s", flag, code, failure.Resources, errs.String())
 		}
 	}
 }
@@ -63,11 +63,11 @@ func TestSummaryFits(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 		if len(lines) > 10 || strings.Contains(b.String(), "\x1b") || !strings.Contains(b.String(), "valid") {
-			t.Errorf("%d lines:\n%s", len(lines), b.String())
+			t.Errorf("%d lines, want at most 10 without escape sequences, and the output valid:\n%q", len(lines), b.String())
 		}
 		for _, line := range lines {
 			if len([]rune(line)) > 80 {
-				t.Errorf("%d columns: %s", len([]rune(line)), line)
+				t.Errorf("%d columns, want at most 80: %s", len([]rune(line)), line)
 			}
 		}
 	}

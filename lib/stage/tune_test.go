@@ -49,39 +49,41 @@ func TestTune(t *testing.T) {
 	args := []string{"--input=data=" + data, "--steps=5", "--json", "--out=" + dir}
 	code, m, stderr := call(append([]string{"tune"}, args...)...)
 	if code != failure.OK {
-		t.Fatalf("exit %d\n%s", code, stderr)
+		t.Fatalf("the tune command: exit %d, want 0\n%s", code, stderr)
 	}
 	if m.Stage != "demo tune" || len(m.Outputs) != 1 || m.Params["steps"] != 5.0 {
-		t.Errorf("manifest %+v", m)
+		t.Errorf("manifest %+v, want stage \"demo tune\", one output and 5 steps", m)
 	}
 	file := filepath.Join(dir, "tuning.json")
 	if got, err := os.ReadFile(file); err != nil || string(got) != `{"kernels":1}` {
-		t.Errorf("the tuning is %q (%v)", got, err)
+		t.Errorf("the tuning is %q, error %v, want one kernel", got, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "model.arrow")); err == nil {
 		t.Error("the tune command wrote a model")
 	}
 	code, plain, stderr := call(args...)
 	if code != failure.OK || plain.Inputs["tuning"] != "" {
-		t.Fatalf("exit %d, inputs %v\n%s", code, plain.Inputs, stderr)
+		t.Fatalf("a run without a tuning: exit %d, inputs %v, want 0 and no input tuning\n%s", code, plain.Inputs, stderr)
 	}
 	code, tuned, stderr := call(append(args, "--input=tuning="+file)...)
 	if code != failure.OK || tuned.Inputs["tuning"] != m.Outputs["tuning"].Digest {
-		t.Fatalf("exit %d, inputs %v\n%s", code, tuned.Inputs, stderr)
+		t.Fatalf("a run with the tuning: exit %d, inputs %v, want 0 and tuning %s\n%s",
+			code, tuned.Inputs, m.Outputs["tuning"].Digest, stderr)
 	}
 	if code, _, stderr := call(append([]string{"tune", "--input=tuning=" + file}, args...)...); code != failure.Usage ||
 		!strings.Contains(stderr, "unknown input tuning") {
-		t.Errorf("a tuning for the tune command: exit %d\n%s", code, stderr)
+		t.Errorf("a tuning for the tune command: exit %d, want %d and \"unknown input tuning\"\n%s",
+			code, failure.Usage, stderr)
 	}
 	if code, _, stderr := call(append([]string{"tune", "--fast"}, args...)...); code != failure.Usage ||
 		!strings.Contains(stderr, "nothing to tune") {
-		t.Errorf("a run without a card: exit %d\n%s", code, stderr)
+		t.Errorf("tune for a run without a card: exit %d, want %d and \"nothing to tune\"\n%s", code, failure.Usage, stderr)
 	}
 }
 
-// A stage without Tune has no tune command.
+// TestNoTune: a stage without Tune has no tune command.
 func TestNoTune(t *testing.T) {
 	if code, _, stderr := demo(t, "tune"); code != failure.Usage {
-		t.Errorf("exit %d\n%s", code, stderr)
+		t.Errorf("exit %d, want %d\n%s", code, failure.Usage, stderr)
 	}
 }

@@ -34,7 +34,7 @@ func TestTransport(t *testing.T) {
 		content, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		if string(content) != "slow slow slow slow " || !errors.Is(err, want) {
-			t.Errorf("%s: %q, %v; want %v", path, content, err, want)
+			t.Errorf("%s: read %q, error %v, want four times \"slow \" and error %v", path, content, err, want)
 		}
 	}
 	<-gone

@@ -38,7 +38,7 @@ func TestDiskFull(t *testing.T) {
 	for _, n := range []int{12 << 20, 20 << 20} { // sent in one request; sent in parts
 		_, err := s.Put(t.Context(), "big", bytes.NewReader(make([]byte, n)), int64(n), objectstore.PutOptions{})
 		if !errors.Is(err, objectstore.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("put of %d bytes: error %v, want ErrNoSpace", n, err)
+			t.Errorf("put of %d bytes: error %v, want ErrNoSpace and ENOSPC", n, err)
 		}
 	}
 	if _, err := s.Head(t.Context(), "big"); !errors.Is(err, objectstore.ErrNotFound) {
@@ -109,7 +109,7 @@ func TestNoPermission(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "--- PASS: TestNoPermission") {
-			t.Fatalf("the test as user nobody: %v\n%s", err, out)
+			t.Fatalf("the test as user nobody: error %v, want none and a pass\n%s", err, out)
 		}
 		return
 	}

@@ -90,7 +90,7 @@ func launch(t *testing.T, dir string) *process {
 	})
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil {
-		t.Errorf("runner: %v: %s", err, p.errs)
+		t.Errorf("the runner printed no settings: %v: %s", err, p.errs)
 		return p
 	}
 	if err := json.Unmarshal(line, &p.env); err != nil {
@@ -107,7 +107,7 @@ func gatewayPID(t *testing.T, dir string) int {
 	}
 	var s struct{ PID int }
 	if err := json.Unmarshal(data, &s); err != nil || s.PID == 0 {
-		t.Fatalf("%s: %v", data, err)
+		t.Fatalf("the gateway's state is %s, error %v, want a process id in it", data, err)
 	}
 	return s.PID
 }
@@ -227,10 +227,10 @@ func TestOthersCannotReadTheKeys(t *testing.T) {
 	}
 	_, _, other := start(t, t.TempDir())
 	if env.SecretKey == other.SecretKey || env.AccessKey == other.AccessKey || len(env.SecretKey) < 32 {
-		t.Error("two directories share a key, or the secret key is short")
+		t.Error("two directories share a key, or the secret key has fewer than 32 characters")
 	}
 	if !strings.HasPrefix(env.Endpoint, "http://127.0.0.1:") {
-		t.Errorf("the gateway listens at %s", env.Endpoint)
+		t.Errorf("the gateway listens at %s, want an address that begins with http://127.0.0.1:", env.Endpoint)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, ".vapo", "gateway.log"))
 	if err != nil {
@@ -264,7 +264,7 @@ func TestSecondRunner(t *testing.T) {
 	pid := gatewayPID(t, dir)
 	second, s, env := start(t, dir)
 	if !second.Attached() || env != first.env {
-		t.Fatalf("the second runner has %s, attached %v; the first one %s",
+		t.Fatalf("the second runner uses %s, attached: %v, want the settings of the first runner, %s, attached: true",
 			env.Endpoint, second.Attached(), first.env.Endpoint)
 	}
 	if err := first.Process.Kill(); err != nil {
@@ -290,7 +290,7 @@ func TestGatewayKilled(t *testing.T) {
 	}
 	first.Close()
 	if _, err := os.Stat(filepath.Join(dir, ".vapo", "gateway.json")); err != nil {
-		t.Fatalf("the test needs stale state: %v", err)
+		t.Fatalf("the killed gateway has left no state file, which the test needs: %v", err)
 	}
 	impostor, err := net.Listen("tcp", strings.TrimPrefix(env.Endpoint, "http://"))
 	if err == nil {
@@ -356,10 +356,11 @@ func TestImpostor(t *testing.T) {
 	}
 	_, _, again := start(t, dir)
 	if _, err := objectstore.Open(t.Context(), cfg); err != nil || again.Endpoint == env.Endpoint {
-		t.Errorf("the old settings do not lead to the new gateway at %s: %v", again.Endpoint, err)
+		t.Errorf("Open with the old settings: error %v; gateways: old %s, new %s; want no error and another address",
+			err, env.Endpoint, again.Endpoint)
 	}
 	if n := visits.Load(); n != 0 {
-		t.Errorf("%d connections to the other program", n)
+		t.Errorf("%d connections to the other program, want 0", n)
 	}
 }
 
@@ -437,7 +438,7 @@ func TestManyStartAtOnce(t *testing.T) {
 	for _, r := range runners {
 		r.stdin.Close()
 		if err := r.Wait(); err != nil {
-			t.Errorf("runner: %v: %s", err, r.errs)
+			t.Errorf("a runner failed: %v: %s", err, r.errs)
 		}
 	}
 	gone(t, pid)

@@ -42,7 +42,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		}
 		wantRefused(t, "get "+key, err)
 		if _, err := s.Head(ctx, key); err == nil {
-			t.Errorf("head %s succeeds", key)
+			t.Errorf("head %s succeeds, want an error", key)
 		}
 		_, err = s.Put(ctx, key, strings.NewReader("v"), 1, objectstore.PutOptions{})
 		wantRefused(t, "put "+key, err)
@@ -64,17 +64,17 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		t.Errorf("the list is %s, want a/kept and nothing from outside", text)
 	}
 	if data, err := os.ReadFile(secret); err != nil || string(data) != "secret" {
-		t.Errorf("the file outside contains %q: %v", data, err)
+		t.Errorf("the file outside contains %q, error %v, want %q", data, err, "secret")
 	}
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
-		t.Errorf("the directory outside contains %v: %v", entries, err)
+		t.Errorf("the directory outside contains %v, error %v, want only the file secret", entries, err)
 	}
 }
 
 func wantRefused(t *testing.T, what string, err error) {
 	t.Helper()
 	if failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), "neither a file nor a directory") {
-		t.Errorf("%s: error %v, want class store", what, err)
+		t.Errorf("%s: error %v, want class store and \"neither a file nor a directory\"", what, err)
 	}
 }
 
@@ -98,7 +98,8 @@ func TestSpecialFilesOfTheGateway(t *testing.T) {
 			}
 			if ctx.Err() != nil || failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), name) ||
 				failure.HintOf(err) == "" {
-				t.Errorf("%s is %s: error %v, hint %q", name, kind, err, failure.HintOf(err))
+				t.Errorf("%s is %s: error %v, hint %q, context %v, want class store, the name, a hint and no timeout",
+					name, kind, err, failure.HintOf(err), ctx.Err())
 			}
 			cancel()
 		}

@@ -37,7 +37,7 @@ func TestSidecar(t *testing.T) {
 	})
 	entries, err := os.ReadDir(filepath.Join(dir, ".vapo", "sidecar"))
 	if err != nil || len(entries) == 0 {
-		t.Errorf("no sidecar files were written: %v", err)
+		t.Errorf("no sidecar files were written, error %v", err)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestServeTwice(t *testing.T) {
 func TestStartFailures(t *testing.T) {
 	_, _, err := embedded.Start(t.Context(), t.TempDir(), "/no/such/program")
 	if !errors.Is(err, objectstore.ErrUnreachable) || !strings.Contains(err.Error(), "/no/such/program") {
-		t.Errorf("start of a missing program: error %v, want ErrUnreachable", err)
+		t.Errorf("start of a missing program: error %v, want ErrUnreachable and the program's name", err)
 	}
 	if _, _, err := embedded.Start(t.Context(), t.TempDir(), "/bin/false"); !errors.Is(err, objectstore.ErrUnreachable) {
 		t.Errorf("start of a program that ends at once: error %v, want ErrUnreachable", err)
@@ -106,7 +106,8 @@ func TestDamagedKeys(t *testing.T) {
 		_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
 		if failure.ClassOf(err) != failure.Store || errors.Is(err, objectstore.ErrUnreachable) ||
 			!strings.Contains(err.Error(), keys) || !strings.Contains(failure.HintOf(err), "delete "+keys) {
-			t.Errorf("%s: error %v, hint %q, want class store and a hint to delete the keys", name, err, failure.HintOf(err))
+			t.Errorf("%s: error %v, hint %q, want class store, not ErrUnreachable, %s in err and a hint to delete it",
+				name, err, failure.HintOf(err), keys)
 		}
 	}
 	if err := os.RemoveAll(keys); err != nil {
@@ -147,7 +148,7 @@ func TestLeftovers(t *testing.T) {
 		}
 		defer func() {
 			if _, err := os.Lstat(name); (err == nil) != wantKept {
-				t.Errorf("%s: error %v, want the file kept: %v", name, err, wantKept)
+				t.Errorf("%s: kept %v, want %v", name, err == nil, wantKept)
 			}
 		}()
 	}
@@ -160,6 +161,6 @@ func TestLeftovers(t *testing.T) {
 		t.Errorf("read %q, want %q", got, "kept")
 	}
 	if data, err := os.ReadFile(log); err != nil || len(data) > 1<<20+4096 || len(data) < 1<<19 || data[0] != 'a' {
-		t.Errorf("the log has %d bytes, want about 1 MiB: %v", len(data), err)
+		t.Errorf("the log has %d bytes, error %v, want about 1 MiB of whole lines", len(data), err)
 	}
 }

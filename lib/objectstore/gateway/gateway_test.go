@@ -41,7 +41,7 @@ func TestAddressCountsWhileLocked(t *testing.T) {
 			t.Fatal(err)
 		}
 		if conn.RemoteAddr().String() != a.Host() {
-			t.Errorf("connected to %v, not %s", conn.RemoteAddr(), a.Host())
+			t.Errorf("connected to %v, want %s", conn.RemoteAddr(), a.Host())
 		}
 		conn.Close()
 		if err := lock.Close(); err != nil {

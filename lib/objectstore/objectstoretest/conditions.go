@@ -64,7 +64,7 @@ func race(t *testing.T, write func(i int) error) (winner int) {
 				wins.Add(1)
 				winner = i // no data race if only one writer wins, which is checked below
 			case !errors.Is(err, objectstore.ErrExists):
-				t.Errorf("a loser got %v", err)
+				t.Errorf("a loser's error is %v, want ErrExists", err)
 			}
 		})
 	}
@@ -125,13 +125,13 @@ func testLarge(t *testing.T, s objectstore.Store) {
 			t.Fatal(err)
 		}
 		if info.Size != int64(len(data)) {
-			t.Errorf("size is reported as %d", info.Size)
+			t.Errorf("size is reported as %d, want %d", info.Size, len(data))
 		}
 		if !bytes.Equal(get(t, s, "large"), data) {
 			t.Fatal("the content changed")
 		}
 		if head, err := s.Head(t.Context(), "large"); err != nil || head.SHA256 != sum || head.ETag != info.ETag {
-			t.Errorf("head is %+v, %v; put returned %+v", head, err, info)
+			t.Errorf("head is %+v, error %v, want digest %s and the ETag that Put returned, %s", head, err, sum, info.ETag)
 		}
 	}
 	// The sizes are exactly one part, and one part plus one byte.
@@ -140,7 +140,7 @@ func testLarge(t *testing.T, s objectstore.Store) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(get(t, s, "edge"), data[:n]) {
-			t.Fatalf("an object of %d bytes was changed", n)
+			t.Fatalf("the content of an object of %d bytes changed", n)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func testLargeRace(t *testing.T, s objectstore.Store) {
 			case err == nil:
 				wins.Add(1)
 			case !errors.Is(err, objectstore.ErrExists):
-				t.Errorf("a loser got %v", err)
+				t.Errorf("a loser's error is %v, want ErrExists", err)
 			}
 		})
 	}

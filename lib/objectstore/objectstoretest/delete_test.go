@@ -38,7 +38,8 @@ func TestDeleteAnswerIsLost(t *testing.T) {
 			t.Errorf("changed objects: %v, error %v, want only b", changed, err)
 		}
 		if exists(t, s, "a") || !exists(t, s, "b") || exists(t, s, "c") || !lost.Load() {
-			t.Errorf("a, b, c exist: %v, %v, %v, want only b", exists(t, s, "a"), exists(t, s, "b"), exists(t, s, "c"))
+			t.Errorf("a, b, c exist: %v, %v, %v, want only b; answer lost: %v, want true",
+				exists(t, s, "a"), exists(t, s, "b"), exists(t, s, "c"), lost.Load())
 		}
 	})
 }
@@ -62,7 +63,7 @@ func TestDeleteFails(t *testing.T) {
 			t.Errorf("changed objects: %v, error %v, want none", changed, err)
 		}
 		if exists(t, s, "a") || refusals.Load() != -1 {
-			t.Errorf("a exists: %v; %d requests too few", exists(t, s, "a"), refusals.Load()+1)
+			t.Errorf("a exists: %v, want false; %d requests, want 3", exists(t, s, "a"), 2-refusals.Load())
 		}
 	})
 	denied := Faults{Before: func(w http.ResponseWriter, r *http.Request) bool {

@@ -48,7 +48,8 @@ func testDeleteUnchanged(t *testing.T, s objectstore.Store) {
 	}
 	changed, err := s.DeleteUnchanged(t.Context(), objects, time.Now().Add(-time.Minute))
 	if err != nil || !slices.Equal(changed, objects[:1]) || !exists(t, s, "a") || exists(t, s, "d e&ü") {
-		t.Errorf("changed objects: %v, error %v, want only a, and only a kept", changed, err)
+		t.Errorf("changed objects: %v, error %v, want only a; a, d e&ü exist: %v, %v, want only a",
+			changed, err, exists(t, s, "a"), exists(t, s, "d e&ü"))
 	}
 	if _, err := s.DeleteUnchanged(t.Context(), nil, time.Time{}); err != nil {
 		t.Error(err)

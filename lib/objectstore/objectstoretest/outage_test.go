@@ -74,7 +74,7 @@ func TestOutage(t *testing.T) {
 		defer back.Close()
 		wait.Wait()
 		if len(told) != 2 || !strings.Contains(told[0], "waiting up to 30s") || !strings.Contains(told[1], "again") {
-			t.Errorf("the user was notified %q, want one notice of the outage and one of its end", told)
+			t.Errorf("the user's notices are %q, want one of the outage and one of its end", told)
 		}
 	})
 }
@@ -95,6 +95,6 @@ func TestPatienceEnds(t *testing.T) {
 		t.Errorf("error %v, want one whose hint names VAPO_STORE_PATIENCE", err)
 	}
 	if d := time.Since(began); d < cfg.Patience {
-		t.Errorf("the operation waited only %v", d)
+		t.Errorf("the operation waited only %v, want at least %v", d, cfg.Patience)
 	}
 }

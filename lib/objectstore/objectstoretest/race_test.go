@@ -33,7 +33,7 @@ func TestLoserOfARace(t *testing.T) {
 			})
 		}
 		if err := group.Wait(); err != nil || won.Load() != 1 {
-			t.Fatalf("round %d: %d writers won, %v", round, won.Load(), err)
+			t.Fatalf("round %d: %d writers won, want 1; error %v, want none", round, won.Load(), err)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestBrokenDownload(t *testing.T) {
 		got, err := io.ReadAll(r)
 		r.Close()
 		if err != nil || !bytes.Equal(got, data[5:500_005]) {
-			t.Fatalf("a broken range has %d bytes, error %v", len(got), err)
+			t.Fatalf("a range over breaking connections has %d bytes, error %v, want the 500000 stored ones", len(got), err)
 		}
 
 		stall.Store(false)
@@ -99,7 +99,7 @@ func TestBrokenList(t *testing.T) {
 		n := 0
 		for info, err := range s.List(t.Context(), "") {
 			if err != nil || info.Key != fmt.Sprintf("%02d", n) {
-				t.Fatalf("entry %d is %+v, %v", n, info, err)
+				t.Fatalf("entry %d is %+v, error %v, want key %02d", n, info, err, n)
 			}
 			n++
 		}

@@ -88,7 +88,7 @@ func TestRandomFaults(t *testing.T) {
 					if err == nil {
 						wins[round].Add(1)
 					} else if !errors.Is(err, objectstore.ErrExists) {
-						t.Errorf("round %d: %v", round, err)
+						t.Errorf("round %d: error %v, want none or ErrExists", round, err)
 					}
 				}
 			})

@@ -105,12 +105,12 @@ func testRoundTrip(t *testing.T, s objectstore.Store) {
 		}
 		want := objectstore.Info{Key: c.key, Size: int64(len(c.content)), ETag: made.ETag, ModTime: head.ModTime}
 		if head != want || head.ETag == "" || head.ModTime.IsZero() {
-			t.Errorf("%s: head is %+v, put returned %+v", c.key, head, made)
+			t.Errorf("%s: head is %+v, want %+v, with an ETag and a time", c.key, head, want)
 		}
 	}
 	put(t, s, "a", "hello", objectstore.PutOptions{SHA256: strings.ToUpper(hex.EncodeToString(sum[:]))})
 	if head, err := s.Head(t.Context(), "a"); err != nil || head.SHA256 != hex.EncodeToString(sum[:]) {
-		t.Errorf("the digest given to put is returned as %q, error %v", head.SHA256, err)
+		t.Errorf("the digest is %q, error %v, want the one given to Put, %x", head.SHA256, err, sum)
 	}
 	if err := s.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func testRoundTrip(t *testing.T, s objectstore.Store) {
 		t.Fatal(err)
 	}
 	if got := string(get(t, s, "stream")); got != "stream" {
-		t.Errorf("stream: read %q", got)
+		t.Errorf("stream: read %q, wrote %q", got, "stream")
 	}
 }
 
@@ -139,7 +139,7 @@ func testAbsent(t *testing.T, s objectstore.Store) {
 		t.Error("the error of a missing object matches ErrNoBucket")
 	}
 	if err := s.Delete(t.Context(), "nobody"); err != nil {
-		t.Errorf("delete of a missing object: %v", err)
+		t.Errorf("delete of a missing object: error %v, want none", err)
 	}
 }
 
@@ -189,7 +189,7 @@ func testAnnounced(t *testing.T, s objectstore.Store) {
 	for _, before := range [][]byte{nil, data} {
 		r := io.MultiReader(bytes.NewReader(before), iotest.ErrReader(broken))
 		if _, err := s.Put(t.Context(), "k", r, -1, objectstore.PutOptions{}); !errors.Is(err, broken) {
-			t.Errorf("the reader's error is reported as %v", err)
+			t.Errorf("the reader's error is reported as %v, want %v", err, broken)
 		}
 	}
 	if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
@@ -211,7 +211,7 @@ func testList(t *testing.T, s objectstore.Store) {
 				t.Fatal(err)
 			}
 			if info.Size != int64(len(info.Key)) || info.ModTime.IsZero() {
-				t.Errorf("list returns %+v", info)
+				t.Errorf("list returns %+v, want size %d and a time", info, len(info.Key))
 			}
 			got = append(got, info.Key)
 		}

@@ -65,7 +65,8 @@ func TestOwnRetryWins(t *testing.T) {
 					}
 					head, err := s.Head(t.Context(), "k")
 					if err != nil || head.ETag != info.ETag || info.Size != int64(len(data)) {
-						t.Errorf("put returned %+v, head %+v, %v", info, head, err)
+						t.Errorf("Put returned %+v, then Head %+v, error %v; want the same ETag, and size %d",
+							info, head, err, len(data))
 					}
 					if lost.Load() == 2 {
 						t.Error("no response was lost")
@@ -131,7 +132,7 @@ func TestRefusedByReset(t *testing.T) {
 		data := strings.Repeat("0123456789abcdef", 4<<16)
 		resets.Store(2)
 		if _, err := tryPut(t, s, "fresh", data, objectstore.PutOptions{IfAbsent: true}); err != nil {
-			t.Errorf("two resets while no object exists: %v", err)
+			t.Errorf("two resets while no object exists: error %v, want none", err)
 		}
 		old := put(t, s, "taken", "theirs", objectstore.PutOptions{})
 		resets.Store(100)
@@ -148,7 +149,7 @@ func TestRefusedByReset(t *testing.T) {
 		}
 		resets.Store(1)
 		if _, err := tryPut(t, s, "taken", data, objectstore.PutOptions{IfMatch: old.ETag}); err != nil {
-			t.Errorf("a reset while the object still has the ETag: %v", err)
+			t.Errorf("a reset while the object still has the ETag: error %v, want none", err)
 		}
 	})
 }
@@ -175,7 +176,7 @@ func TestRetried(t *testing.T) {
 				put(t, s, "k", "x", objectstore.PutOptions{IfAbsent: true})
 				left.Store(3)
 				if got := string(get(t, s, "k")); got != "x" {
-					t.Errorf("read %q", got)
+					t.Errorf("read %q, want %q", got, "x")
 				}
 			})
 		})
