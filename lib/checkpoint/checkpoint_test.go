@@ -87,7 +87,7 @@ func TestAverages(t *testing.T) {
 	}
 	w, err := back.Weights(Average(2), map[string][]int{"dense0/b": {3}})
 	if err != nil || !slices.Equal(w["dense0/b"], []float32{1, 2, 2}) {
-		t.Errorf("weights of average 2 are %v, %v", w, err)
+		t.Errorf("weights of average 2 are %v (%v), want dense0/b as 1 2 2", w, err)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestRoundTrip(t *testing.T) {
 	none := example()
 	none.Extra = nil
 	if got, err = decode(encode(t, none)); err != nil || got.Extra != nil {
-		t.Errorf("without extra: %v, %v", got.Extra, err)
+		t.Errorf("without extra: extra %s (%v), want none", got.Extra, err)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestReadRefuses(t *testing.T) {
 			}
 			_, err := Read(path)
 			if err == nil || !strings.HasPrefix(err.Error(), path+": not a") || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v, want one that names the file and %q", err, c.want)
+				t.Errorf("error %v, want one that begins with the file's name and contains %q", err, c.want)
 			}
 		})
 	}
@@ -199,10 +199,10 @@ func TestReadRefuses(t *testing.T) {
 func TestGroup(t *testing.T) {
 	c := example()
 	if g := c.Group(EMA); len(g) != 2 || !slices.Equal(g["dense0/w"].Shape, []int{4, 3}) {
-		t.Errorf("group %v", g)
+		t.Errorf("group %s has %v, want two tensors and dense0/w of shape [4 3]", EMA, g)
 	}
 	if !c.Has(AdamM) || c.Has("none/") {
-		t.Error("Has is wrong about adam.m/ or none/")
+		t.Errorf("Has(adam.m/) is %v and Has(none/) %v, want true and false", c.Has(AdamM), c.Has("none/"))
 	}
 }
 
@@ -211,7 +211,7 @@ func TestWeights(t *testing.T) {
 	shapes := map[string][]int{"dense0/w": {4, 3}, "dense0/b": {3}, "scale": {}}
 	w, err := c.Weights(Param, shapes)
 	if err != nil || len(w) != 3 || len(w["dense0/w"]) != 12 {
-		t.Fatalf("%v, %v", w, err)
+		t.Fatalf("weights %v (%v), want three tensors and 12 values in dense0/w", w, err)
 	}
 	refused := func(prefix, want string) {
 		t.Helper()
@@ -229,12 +229,12 @@ func TestWeights(t *testing.T) {
 func TestNonFinite(t *testing.T) {
 	c := example()
 	if name, found := c.NonFinite(); found {
-		t.Errorf("%s is finite but reported", name)
+		t.Errorf("%s is reported, but every value is finite", name)
 	}
 	c.Tensors[5].Data[7] = float32(math.NaN())
 	c.Tensors[6].Data[0] = float32(math.Inf(-1))
 	if name, found := c.NonFinite(); !found || name != "param/dense0/w" {
-		t.Errorf("found %q, %v", name, found)
+		t.Errorf("found %q (%v), want param/dense0/w", name, found)
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 
 // readNPZ reads a NumPy archive in the layout that evaluation programs use to exchange samples. The samples are in
 // arr_0, or in the only array: either images, as integers from 0 to 255 with the shape [N, H, W, C] (1 or 3 channels)
-// or [N, H, W], or points, as floats [N, D]. The optional arr_1 holds integer labels [N]; it is ignored unless labels
-// is set. If the file is named *.npz, the set is named after it.
+// or [N, H, W], or points, as floats [N, D]. The optional arr_1 holds integer labels [N]; it is ignored if labels
+// is false. If the file is named *.npz, the set is named after it.
 func readNPZ(path string, labels bool) (s Set, err error) {
 	f, err := npz.Open(path)
 	if err != nil {

@@ -90,7 +90,8 @@ func TestPartsAddUp(t *testing.T) {
 	plain := newExtraction(t, nil)
 	want := plain.rows(t, all)
 	if plain.computed != n || plain.cached != 0 || len(want) != n*row {
-		t.Fatalf("%d images computed and %d cached of %d, %d values", plain.computed, plain.cached, n, len(want))
+		t.Fatalf("%d images computed, %d cached and %d values, want %d, 0 and %d",
+			plain.computed, plain.cached, len(want), n, n*row)
 	}
 
 	extended := newExtraction(t, memory{})
@@ -100,8 +101,8 @@ func TestPartsAddUp(t *testing.T) {
 	}
 	got := extended.rows(t, all)
 	if !slices.Equal(got, want) || extended.cached != small.N || extended.computed != n-small.N {
-		t.Errorf("an extended set gives other features, or %d were computed and %d cached",
-			extended.computed, extended.cached)
+		t.Errorf("an extended set gives other features, or %d images were computed and %d cached, want %d and %d",
+			extended.computed, extended.cached, n-small.N, small.N)
 	}
 
 	shared := memory{}
@@ -114,7 +115,7 @@ func TestPartsAddUp(t *testing.T) {
 		t.Error("three workers did not cache the same parts as one extractor")
 	}
 	if e := newExtraction(t, shared); !slices.Equal(e.rows(t, all), want) || e.computed != 0 {
-		t.Errorf("after all workers had finished, the features differ or %d images were computed", e.computed)
+		t.Errorf("after all workers had finished, the features differ or %d images were computed, want 0", e.computed)
 	}
 
 	// End a run in the third part, by cancellation or by an unreadable image.
@@ -127,7 +128,8 @@ func TestPartsAddUp(t *testing.T) {
 		}
 	}
 	if _, _, err := killed.Extract(ctx, feature.Of(all)); !errors.Is(err, stop) || len(killed.Cache.(memory)) != 2 {
-		t.Errorf("the cancelled run ended with %v and cached %d parts, want %v and 2", err, len(killed.Cache.(memory)), stop)
+		t.Errorf("the cancelled run ended with %v and cached %d parts, want %v and 2",
+			err, len(killed.Cache.(memory)), stop)
 	}
 	failed := newExtraction(t, killed.Cache)
 	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.PartSize + 7})
@@ -135,7 +137,8 @@ func TestPartsAddUp(t *testing.T) {
 		t.Errorf("an image that cannot be read: error %v, want %v", err, errUnreadable)
 	}
 	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.PartSize {
-		t.Errorf("after a cancelled run, the features differ or %d images were cached", failed.cached)
+		t.Errorf("after a cancelled run, the features differ or %d images were cached, want %d",
+			failed.cached, 2*feature.PartSize)
 	}
 }
 
@@ -159,13 +162,14 @@ func TestPartKeys(t *testing.T) {
 	named := images(30, []int64{})
 	named.Name, named.Labels = "another name", nil
 	if e := newExtraction(t, cache); !slices.Equal(e.rows(t, named), want) || e.cached != 30 {
-		t.Error("the features depend on the name of the set")
+		t.Error("the features or cached parts depend on the name or labels of the set")
 	}
 	for key, value := range cache {
 		for _, bad := range [][]byte{nil, value[:len(value)/2], []byte("ARROW1")} {
 			e := newExtraction(t, memory{key: bad})
 			if got := e.rows(t, set); !slices.Equal(got, want) || e.computed != 30 {
-				t.Errorf("a damaged part of %d bytes: the features differ or %d images were computed", len(bad), e.computed)
+				t.Errorf("a damaged part of %d bytes: the features differ or %d images were computed, want 30",
+					len(bad), e.computed)
 			}
 		}
 	}
@@ -177,10 +181,10 @@ func TestTable(t *testing.T) {
 	features, logits, err := feature.FromTable(feature.Table(f, l))
 	if err != nil || features.Width != 2 || logits.Width != 1 ||
 		!slices.Equal(features.Data, f.Data) || !slices.Equal(logits.Data, l.Data) {
-		t.Errorf("the table came back as features %v and logits %v (%v)", features, logits, err)
+		t.Errorf("the table came back as features %v and logits %v (%v), want no change", features, logits, err)
 	}
 	if _, logits, err := feature.FromTable(feature.Table(f, feature.Matrix{})); err != nil || logits.Width != 0 {
-		t.Errorf("a table without logits came back with logits %v (%v)", logits, err)
+		t.Errorf("a table without logits came back with logits %v (%v), want none", logits, err)
 	}
 	for name, c := range map[string]tensorfile.Column{
 		"another column": {Name: "image", Shape: []int{2}, Data: rows},

@@ -306,7 +306,7 @@ func TestOpen(t *testing.T) {
 	got := make([]float32, len(g.Features)+len(g.Logits))
 	err = net.Network.Features(feature.Of(images(5, nil)), 0, 5, got)
 	if err != nil || math.Abs(float64(got[0])-g.Features[0]) > 1e-5 || net.Network.Dim != 6 {
-		t.Errorf("features begin with %v (%v), want %v; dimension %d", got[0], err, g.Features[0], net.Network.Dim)
+		t.Errorf("features begin with %v (%v), want %v; dimension %d, want 6", got[0], err, g.Features[0], net.Network.Dim)
 	}
 	for name, edit := range map[string]func(c *checkpoint.Checkpoint){
 		"a potential":       func(c *checkpoint.Checkpoint) { c.Kind = checkpoint.Potential },

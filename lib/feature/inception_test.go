@@ -64,7 +64,7 @@ func TestInceptionUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(n.units) != 95 {
-		t.Errorf("%d units, expected 95", len(n.units))
+		t.Errorf("%d convolution units, want 95", len(n.units))
 	}
 	shapes := map[string][]int{}
 	for _, p := range n.b.Params {
@@ -144,10 +144,10 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 	for i := range 2 {
 		row := rows[i*(tap+LogitsTap):][:tap+LogitsTap]
 		if e := relative(row[:tap], unpack(t, g.Formula["768"])[i*tap:(i+1)*tap]); !(e < 1e-5) {
-			t.Errorf("features of image %d, computed together with logits: relative error %g", i, e)
+			t.Errorf("features of image %d, computed together with logits: relative error %g, want below 1e-5", i, e)
 		}
 		if e := relative(row[tap:], unpack(t, g.Formula["1008"])[i*LogitsTap:(i+1)*LogitsTap]); !(e < 1e-5) {
-			t.Errorf("logits of image %d, computed together with features: relative error %g", i, e)
+			t.Errorf("logits of image %d, computed together with features: relative error %g, want below 1e-5", i, e)
 		}
 	}
 }
@@ -264,12 +264,12 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	taps := []int{64, 192, 768, 1280}
 	if !errors.As(err, &missing) || len(missing.layers) != 18 || missing.layers[0] != "Mixed_7b.branch3x3_1" ||
 		!slices.Equal(missing.served, taps) {
-		t.Errorf("tap 2048 of the trunk: error %v, want one that lists 18 missing layers", err)
+		t.Errorf("tap 2048 of the trunk: error %v, want one that lists 18 missing layers and the taps %v", err, taps)
 	}
 	_, err = NewInception(fastEngine(t), source, Options{Tap: 768, Resize: PyTorchFID, Logits: true})
 	if !errors.As(err, &missing) || missing.tap != LogitsTap || len(missing.layers) != 19 ||
 		!slices.Equal(missing.served, taps) {
-		t.Errorf("logits of the trunk: error %v, want one that lists 19 missing layers", err)
+		t.Errorf("logits of the trunk: error %v, want one that lists 19 missing layers and the taps %v", err, taps)
 	}
 }
 
@@ -278,6 +278,6 @@ func TestInceptionRefuses(t *testing.T) {
 		t.Error("tap 100 was accepted")
 	}
 	if _, err := NewInception(fastEngine(t), formulaWeights(t), Options{Tap: 64, Resize: "lanczos"}); err == nil {
-		t.Error("an unknown convention was accepted")
+		t.Error("an unknown resize convention was accepted")
 	}
 }

@@ -65,7 +65,8 @@ func TestMoments(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n.Metric() != feature.ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape" {
-		t.Errorf("metric %s, weights %s, engine %s", n.Metric(), n.Weights, n.Backend)
+		t.Errorf("metric %s, weights %s, engine %s, want %s, sha256:00 and tape", n.Metric(), n.Weights, n.Backend,
+			feature.ClassifierMetric)
 	}
 	set := greyImages(70, 4) // more than one block
 	got, err := n.Moments(t.Context(), feature.Of(set))
@@ -86,7 +87,8 @@ func TestMoments(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.N() != 70 || !slices.Equal(got.Mean(), want.Mean()) || !slices.Equal(got.Cov(), want.Cov()) {
-		t.Errorf("moments of %d images with the mean %v, want 70 with %v", got.N(), got.Mean(), want.Mean())
+		t.Errorf("moments of %d images with mean %v and covariance %v, want 70, %v and %v",
+			got.N(), got.Mean(), got.Cov(), want.Mean(), want.Cov())
 	}
 }
 

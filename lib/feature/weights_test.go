@@ -68,7 +68,8 @@ func TestOpenWeights(t *testing.T) {
 		for _, x := range tensors {
 			got, shape, ok, err := src.Tensor(x.Name)
 			if err != nil || !ok || !slices.Equal(shape, x.Shape) || !slices.Equal(got, x.Data) {
-				t.Fatalf("%s: tensor %s has shape %v, want %v (found %v, error %v)", format, x.Name, shape, x.Shape, ok, err)
+				t.Fatalf("%s: tensor %s has other values, or shape %v instead of %v (found %v, error %v)",
+					format, x.Name, shape, x.Shape, ok, err)
 			}
 		}
 		h, err := Examine(src)
@@ -145,7 +146,7 @@ func TestExamineRefuses(t *testing.T) {
 			}
 		}
 		if _, err := Examine(asSource(tensors)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
+			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 	// A layer that lacks one of its tensors counts as missing.
@@ -179,7 +180,7 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		_, err := OpenWeights(weightsFile(t, "w", write))
 		named := func(s string) bool { return strings.Contains(err.Error(), s) }
 		if err == nil || failure.ClassOf(err) != failure.Input || !slices.ContainsFunc(strings.Split(want, "|"), named) {
-			t.Errorf("%v, want %q", err, want)
+			t.Errorf("error %v, want an input error with %q", err, want)
 		}
 	}
 	if _, err := OpenWeights(filepath.Join(t.TempDir(), "none")); err == nil {

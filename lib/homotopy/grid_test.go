@@ -49,14 +49,16 @@ func TestGrid(t *testing.T) {
 	}
 	grid, err := homotopy.Grid("equal", s, 4)
 	if err != nil || len(grid) != 5 || grid[4] != 0.5 || math.Abs(grid[2]-0.25) > 1e-5 {
-		t.Errorf("equal steps to t = 0.5: grid %v (%v)", grid, err)
+		t.Errorf("equal steps to t = 0.5: grid %v (%v), want 5 values with 0.25 in the middle and 0.5 at the end",
+			grid, err)
 	}
 	if grid, err = homotopy.Grid("edm", s, 18); err != nil || grid[10] >= 0.5 || grid[15] != 0.5 {
-		t.Errorf("edm to t = 0.5: grid %v (%v)", grid, err) // this path ends at a ratio of 1
+		t.Errorf("edm to t = 0.5: grid %v (%v), want node 10 before 0.5 and node 15 at 0.5",
+			grid, err) // the path ends at a ratio of 1
 	}
 	for _, name := range []string{"equal", "edm", "wavy"} {
 		if _, err := homotopy.Grid(name, s, 2); (err == nil) != (name == "equal") {
-			t.Errorf("%s of 2 steps: %v", name, err)
+			t.Errorf("%s of 2 steps: error %v, want none for equal alone", name, err)
 		}
 		if _, err := homotopy.Grid(name, s, 0); err == nil {
 			t.Errorf("%s of no steps was accepted", name)

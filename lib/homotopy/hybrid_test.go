@@ -59,7 +59,8 @@ func TestHybridGolden(t *testing.T) {
 			}
 			at += len(c.Grads[name])
 			if !(diff <= 1e-9*norm) {
-				t.Errorf("case %d: the error of the gradient with respect to %s is %v, its norm %v", k, name, diff, norm)
+				t.Errorf("case %d: the error of the gradient with respect to %s is %v, want at most 1e-9 times its norm %v",
+					k, name, diff, norm)
 			}
 			if norm > 0 {
 				worst = max(worst, diff/norm)
@@ -124,7 +125,8 @@ func TestHybridAtTheStartIsTooFast(t *testing.T) {
 				worst = max(worst, math.Abs(g.errors(i)))
 			}
 			if factor == minimum && !(worst < 4) || factor != minimum && !(worst > 10) {
-				t.Errorf("%s: at %.3f times the flow's potential the largest mean gradient is %.1f standard errors", objective,
+				t.Errorf("%s: at %.3f times the flow's potential the largest mean gradient is %.1f standard errors, "+
+					"want less than 4 at the minimum and more than 10 elsewhere", objective,
 					factor, worst)
 			}
 		}
@@ -157,7 +159,7 @@ func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 }
 
 // A constant added to Phi changes no batch's loss, because Gamma is centred. A term c(t) = rate·t added to Phi does
-// change the loss, although it does not affect the flow. Its expected gradient with respect to rate is
+// change the loss, although it does not affect the flow. The expected gradient of the loss with respect to rate is
 // -Var(t)/(std(Gamma)·std(Phi)) from align and rate/5 from drift.
 func TestHybridAndConstants(t *testing.T) {
 	const n, d, batches, rate = 3000, 2, 60, 0.4

@@ -122,7 +122,8 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 					variance += e * e
 				}
 				if se := math.Sqrt(variance); math.Abs(grad[i]-want) > 4*se || se > 0.05+0.1*math.Hypot(grad[0], grad[1]) {
-					t.Errorf("%s, t = %v: component %d is %v, mean over %d paths %v ± %v", name, at, i, grad[i], n, want, se)
+					t.Errorf("%s, t = %v: component %d of the field is %v, want the mean over %d paths, %v ± %v",
+						name, at, i, grad[i], n, want, se)
 				}
 			}
 		}
@@ -242,8 +243,8 @@ func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2],
 				distances[9*n/10])
 			if !(distances[9*n/10] < c.tolerance) {
-				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it", c.name, c.end, w,
-					distances[9*n/10])
+				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it",
+					c.name, c.end, w, distances[9*n/10])
 			}
 		}
 	}
@@ -283,7 +284,7 @@ func TestLogDensity(t *testing.T) {
 			}
 			got, want := p.LogDensity(phi, yy)-p.LogDensity(0, xx), logMarginal(m, p, y)-logMarginal(m, p, x)
 			if math.Abs(got-want) > 1e-4*(1+math.Abs(want)) {
-				t.Fatalf("%s, %+v: log densities differ by %v, want %v", name, p, got, want)
+				t.Fatalf("%s, %+v: the log densities at two points differ by %v, want %v", name, p, got, want)
 			}
 		}
 	}

@@ -178,7 +178,7 @@ func TestLossesAreTheFormulas(t *testing.T) {
 					"linear": {1 / ((1 - at) * (1 - at)), like * like * (1 + at) / (w * w * math.Pow(1-at, 3))},
 				}
 				if ab, ok := want[name]; ok && (math.Abs(da-ab[0]) > 1e-8*(1+ab[0]) || math.Abs(db-ab[1]) > 1e-8*(1+ab[1])) {
-					t.Errorf("%s, w = %v, t = %v: a', b' = %v, %v, want %v", name, w, at, da, db, ab)
+					t.Errorf("%s, w = %v, t = %v: a' and b' are %v and %v, want %v", name, w, at, da, db, ab)
 				}
 				var energy, matching float64
 				for i := range n {
@@ -204,7 +204,8 @@ func TestLossesAreTheFormulas(t *testing.T) {
 					o := objectives[objective]
 					o.run(t, s, at, x, noise)
 					if math.Abs(o.loss[0]-want) > 1e-8*(1+math.Abs(want)) {
-						t.Errorf("%s, w = %v, %s, t = %v: loss %v, but the formula gives %v", name, w, objective, at, o.loss[0], want)
+						t.Errorf("%s, w = %v, %s, t = %v: loss %v, but the formula gives %v",
+							name, w, objective, at, o.loss[0], want)
 					}
 				}
 			}
@@ -250,19 +251,20 @@ func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 				ve, vm := e.variance(i), m.variance(i)
 				varianceE, varianceM = varianceE+ve, varianceM+vm
 				if se := math.Sqrt((ve + vm) / batches); !(math.Abs(e.mean(i)-m.mean(i)) <= 4*se) {
-					t.Errorf("%s, t = %v, parameter %d: mean gradient of energy %v, of matching %v, standard error %v", name, at, i,
-						e.mean(i), m.mean(i), se)
+					t.Errorf("%s, t = %v, parameter %d: mean gradient of energy %v, of matching %v, standard error %v",
+						name, at, i, e.mean(i), m.mean(i), se)
 				}
 			}
 			ratio := math.Sqrt(varianceE / varianceM)
 			t.Logf("%s, t = %.3g: the gradient's standard deviation is %.1f times as large for energy", name, at, ratio)
 			if ratio < 0.95 {
-				t.Errorf("%s, t = %v: standard deviation of energy over matching is %.2f, expected at least 0.95", name, at, ratio)
+				t.Errorf("%s, t = %v: standard deviation of energy over matching is %.2f, want at least 0.95", name, at, ratio)
 			}
 			largest = max(largest, ratio)
 		}
 		if largest < 1.5 {
-			t.Errorf("%s: standard deviation of energy over matching is at most %.2f, expected 1.5 at some time", name, largest)
+			t.Errorf("%s: standard deviation of energy over matching is at most %.2f, want 1.5 or more at some time",
+				name, largest)
 		}
 	}
 }
@@ -295,7 +297,7 @@ func TestCheck(t *testing.T) {
 			err := homotopy.Check(objective, schedule)
 			want := objective == "hybrid" && schedule != "linear" || objective == "denoising" && schedule != "vp"
 			if (failure.ClassOf(err) == failure.Usage) != want {
-				t.Errorf("%s on %s: error %v, want a usage error: %v", objective, schedule, err, want)
+				t.Errorf("%s on %s: error %v, want a usage error if the pair is refused (%v)", objective, schedule, err, want)
 			}
 		}
 	}
@@ -318,6 +320,6 @@ func TestUnknownObjective(t *testing.T) {
 	var refused *graphop.Error
 	in.Noise = input("narrow", 2, 1)
 	if _, err := lossOf("matching", phi, in); !errors.As(err, &refused) {
-		t.Errorf("noise of a different shape: %v, want a *graphop.Error", err)
+		t.Errorf("noise of a different shape: error %v, want a *graphop.Error", err)
 	}
 }

@@ -73,7 +73,8 @@ func TestMembersOfTheFamily(t *testing.T) {
 				b := n * n * p.Mu / (p.Sigma * p.Sigma)
 				a := w * w * (1/(p.Sigma*p.Sigma) - b/(n*n))
 				if math.Abs(a-ab[0]) > 1e-9*ab[0] || math.Abs(b-ab[1]) > 1e-9*ab[1] || !(a > 0 && b > before[name]) {
-					t.Errorf("%s, w = %g, t = %g: mu and sigma are those of a, b = %v, %v, want %v", name, w, at, a, b, ab)
+					t.Errorf("%s, w = %g, t = %g: mu and sigma are those of a, b = %v, %v, want %v, both above 0 and b rising",
+						name, w, at, a, b, ab)
 				}
 				before[name] = b
 			}
@@ -96,13 +97,13 @@ func TestEnds(t *testing.T) {
 				mu = math.Exp(-0.25*19.9 - 0.5*0.1) // the share of the data that is left at the end of the diffusion
 			}
 			if p := s.At(0); math.Abs(p.Mu-mu) > 1e-12 || math.Abs(p.Sigma-w*math.Sqrt(1-mu*mu)) > 1e-12 {
-				t.Errorf("%s: mu(0), sigma(0) = %v, %v, want %v and nearly the prior's %v", name, p.Mu, p.Sigma, mu, w)
+				t.Errorf("%s: mu(0), sigma(0) = %v, %v, want %v, %v", name, p.Mu, p.Sigma, mu, w*math.Sqrt(1-mu*mu))
 			}
 			if p := s.At(1); math.Abs(p.Mu-1) > 1e-2 || p.Sigma > 0.011 || p.Sigma <= 0 {
 				t.Errorf("%s: mu(1), sigma(1) = %v, %v, want nearly 1 and nearly 0", name, p.Mu, p.Sigma)
 			}
 			if got := priorStd(s); math.Abs(got-w) > 1e-12 {
-				t.Errorf("%s: the prior's standard deviation is %v by its path, want %v", name, got, w)
+				t.Errorf("%s: the path gives the prior a standard deviation of %v, want %v", name, got, w)
 			}
 		}
 		v, err := Lookup("vapo", w)
@@ -154,7 +155,8 @@ func TestVelocitiesAreOfOrderOne(t *testing.T) {
 		}
 		t.Logf("%s: velocity %.3g to %.3g", name, smallest, largest)
 		if largest > 2.7 || s.Name() != "vapo" && smallest < 0.13 {
-			t.Errorf("%s: velocities per unit of s lie between %v and %v, want 0.13 (not vapo) to 2.7", name, smallest, largest)
+			t.Errorf("%s: velocities per unit of s lie between %v and %v, want 0.13 (not vapo) to 2.7",
+				name, smallest, largest)
 		}
 	}
 }
@@ -172,7 +174,8 @@ func TestTrainingTimes(t *testing.T) {
 			}
 			at := s.Draw(u)
 			if !(at > before) || at > 1 || at < first*(1-1e-12) {
-				t.Fatalf("%s: u = %v gives t = %v, after %v; sampling starts at %v", name, u, at, before, first)
+				t.Fatalf("%s: u = %v gives t = %v, want more than the previous %v, at least %v, and at most 1",
+					name, u, at, before, first)
 			}
 			before = at
 			if c := s.Condition(at); !(c >= -1e-12 && c <= 1+1e-12) {
@@ -183,7 +186,7 @@ func TestTrainingTimes(t *testing.T) {
 			}
 		}
 		if before < last*(1-1e-4) {
-			t.Errorf("%s: training ends at t = %v, sampling at %v", name, before, last)
+			t.Errorf("%s: training ends at t = %v, want about %v as for sampling", name, before, last)
 		}
 		// The rate dt/ds is the derivative of Time.
 		for k := 1; k < 20; k++ {
@@ -225,7 +228,7 @@ func TestCoefficients(t *testing.T) {
 		got := [][]float32{c.Condition, c.Mu, c.Sigma, c.DMu, c.DSigma, c.Weight}
 		for k, want := range []float64{s.Condition(at), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, s.Weight(at)} {
 			if !slices.Equal(got[k], []float32{0, float32(want), 0}) {
-				t.Errorf("%s: coefficient %d is %v, want %v for sample 1", name, k, got[k], want)
+				t.Errorf("%s: coefficient %d is %v, want %v for sample 1 and 0 for the others", name, k, got[k], want)
 			}
 		}
 	}

@@ -143,7 +143,8 @@ func TestTimesAreMonotone(t *testing.T) {
 				for _, u := range us {
 					at := d(s, u)
 					if !(at >= before && at >= first && at <= last) {
-						t.Fatalf("%s, %s %v: u = %v gives t = %v after %v, expected %v to %v", name, kind, p, u, at, before, first, last)
+						t.Fatalf("%s, %s %v: u = %v gives t = %v, want at least the previous %v, and from %v to %v",
+							name, kind, p, u, at, before, first, last)
 					}
 					before = at
 				}

@@ -15,7 +15,7 @@ func TestUntil(t *testing.T) {
 			v, err := Until(s, end)
 			if end > 1 && s.Name() != "vapo" {
 				if failure.ClassOf(err) != failure.Usage {
-					t.Errorf("%s until %v: %v, want a usage error", name, end, err)
+					t.Errorf("%s until %v: error %v, want a usage error", name, end, err)
 				}
 				continue
 			}
@@ -26,31 +26,33 @@ func TestUntil(t *testing.T) {
 			a, b := v.Span()
 			last, _ := v.Time(b)
 			if a != from || end != 1 && math.Abs(last-end) > 1e-9*end || end == 1 && b != to {
-				t.Errorf("%s until %v: s goes from %v to %v, where t = %v", name, end, a, b, last)
+				t.Errorf("%s until %v: s goes from %v to %v, where t = %v, want from %v to where t = %v",
+					name, end, a, b, last, from, end)
 			}
 			before := 0.0
 			for k := range 101 {
 				u := min(float64(k)/100, math.Nextafter(1, 0))
 				at := v.Draw(u)
 				if !(at > before && at >= first*(1-1e-9) && at <= max(last, end)*(1+1e-9)) {
-					t.Fatalf("%s until %v: u = %v gives t = %v after %v", name, end, u, at, before)
+					t.Fatalf("%s until %v: u = %v gives t = %v, want more than the previous %v, and from %v to %v",
+						name, end, u, at, before, first, last)
 				}
 				before = at
 				if end != 1 && math.Abs(s.Variable(at)-(a+(b-a)*u)) > 1e-6 {
-					t.Errorf("%s until %v: u = %v gives s = %v, expected times evenly spaced in s", name, end, u, s.Variable(at))
+					t.Errorf("%s until %v: u = %v gives s = %v, want times evenly spaced in s", name, end, u, s.Variable(at))
 				}
 				if v.Condition(at) != s.Condition(at) || v.At(at) != s.At(at) || v.Rate(at) != s.Rate(at) ||
 					v.Weight(at) != s.Weight(at) {
-					t.Fatalf("%s until %v: the path at t = %v has changed", name, end, at)
+					t.Fatalf("%s until %v: condition, mu, sigma, rate or weight at t = %v has changed", name, end, at)
 				}
 			}
 			if before < 0.99*last {
-				t.Errorf("%s until %v: training ends at t = %v", name, end, before)
+				t.Errorf("%s until %v: training ends at t = %v, want about %v", name, end, before, last)
 			}
 		}
 		for _, end := range []float64{0, -1, first, math.NaN(), math.Inf(1), 1.1e4} {
 			if _, err := Until(s, end); failure.ClassOf(err) != failure.Usage {
-				t.Errorf("%s until %v: %v, want a usage error", name, end, err)
+				t.Errorf("%s until %v: error %v, want a usage error", name, end, err)
 			}
 		}
 		// ForObjective and Until can be applied in either order.
@@ -81,7 +83,8 @@ func TestConditionBeyondOne(t *testing.T) {
 		for k := 1; k <= 92; k++ { // to t = 1e4 in steps of 0.1 in ln t
 			c := s.Condition(math.Exp(0.1 * float64(k)))
 			if math.Abs(c-before-slope) > 1e-9 || c > 2.5 {
-				t.Fatalf("w = %v: condition %v at t = e^%v, after %v, expected steps of %v", w, c, 0.1*float64(k), before, slope)
+				t.Fatalf("w = %v: condition %v at t = e^%v, %v one step before; want steps of %v and at most 2.5",
+					w, c, 0.1*float64(k), before, slope)
 			}
 			before = c
 		}

@@ -39,7 +39,7 @@ func TestInnovationIsBounded(t *testing.T) {
 				bound = [2]float64{0.5, 0.4 / w}
 			}
 			if noise > bound[0] || drift > bound[1] {
-				t.Fatalf("%s, t = %v: factors of the innovation are %v and %v, expected at most %v", name, at, noise, drift, bound)
+				t.Fatalf("%s, t = %v: factors of the innovation are %v and %v, want at most %v", name, at, noise, drift, bound)
 			}
 		}
 	}
@@ -68,21 +68,22 @@ func TestWeights(t *testing.T) {
 					switch {
 					case weight == "none" && got != 1, weight == "auto" &&
 						got != ForObjective(s, objective).Weight(at), weight == "sigma" && got != p.Sigma/w:
-						t.Fatalf("%s, %s: weight %v at t = %v", name, weight, got, at)
+						t.Fatalf("%s, %s: weight %v at t = %v, want 1 for none, ForObjective's for auto, sigma/w for sigma",
+							name, weight, got, at)
 					case weight == "velocity": // weight times squared velocity is the same at all times
 						first := v.Draw(0)
 						q, qr := s.At(first), s.Rate(first)
 						here := got * rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w))
 						there := v.Weight(first) * qr * qr * (q.DMu*q.DMu + q.DSigma*q.DSigma/(w*w))
 						if math.Abs(here-there) > 1e-9*there {
-							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v", name, here, at, there,
-								first)
+							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v",
+								name, here, at, there, first)
 						}
 					}
 				}
 				t.Logf("%s, %s: %.3g to %.3g, mean %.3g", name, weight, smallest, largest, mean)
 				if !(smallest > 0) || weight != "velocity" && largest > 1 {
-					t.Errorf("%s, %s: weights from %v to %v, want above 0 and, but for velocity, at most 1",
+					t.Errorf("%s, %s: weights from %v to %v, want above 0 and, except for velocity, at most 1",
 						name, weight, smallest, largest)
 				}
 				if weight == "velocity" && math.Abs(mean-1) > 0.01 {
@@ -92,7 +93,7 @@ func TestWeights(t *testing.T) {
 				a, b := v.Span()
 				if c, d := s.Span(); a != c || b != d || v.At(0.3) != s.At(0.3) || v.Draw(0.3) != s.Draw(0.3) ||
 					v.Name() != s.Name() {
-					t.Errorf("%s, %s: the path has changed", name, weight)
+					t.Errorf("%s, %s: the path, its name or its training times have changed", name, weight)
 				}
 			}
 		}

@@ -30,7 +30,7 @@ func TestCheckCovariance(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := m.CheckCovariance(); (err == nil) != c.definite || err != nil && !errors.Is(err, ErrIndefinite) {
-			t.Errorf("%s: error %v, want no error: %v", c.name, err, c.definite)
+			t.Errorf("%s: error %v, want none if definite (%v), else ErrIndefinite", c.name, err, c.definite)
 		}
 	}
 	zero, err := NewMomentsOf(0, make([]float64, d), make([]float64, d*d))

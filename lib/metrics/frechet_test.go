@@ -30,7 +30,7 @@ func TestFrechetAgreesWithSciPy(t *testing.T) {
 				}
 				small := min(a.N(), b.N()) < 2*int64(d)
 				if (len(f.Warnings) > 0) != small {
-					t.Errorf("N=%d, %d for d=%d: warnings %q, want any: %v", a.N(), b.N(), d, f.Warnings, small)
+					t.Errorf("N=%d, %d for d=%d: warnings %q, want some: %v", a.N(), b.N(), d, f.Warnings, small)
 				}
 			}
 		})
@@ -205,7 +205,8 @@ func TestFrechetClosedForm(t *testing.T) {
 			t.Fatal(err)
 		}
 		if relative(f.Value, want) > 1e-9 || relative(f.MeanTerm+f.CovTerm, f.Value) > 1e-12 {
-			t.Errorf("stds %v and %v: %.12g, want %.12g", s1, s2, f.Value, want)
+			t.Errorf("standard deviations %v and %v: %.12g with terms %.12g and %.12g, want %.12g as the distance and sum",
+				s1, s2, f.Value, f.MeanTerm, f.CovTerm, want)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestInceptionScoreKnown(t *testing.T) {
 	} {
 		r, err := InceptionScore(tc.logits, classes, tc.splits)
 		if err != nil || !closeTo(r.Mean, tc.want, 1e-13) || r.Std > 1e-12 || r.Mean < 1 {
-			t.Errorf("%s: %+v, %v, want %g", tc.name, r, err, tc.want)
+			t.Errorf("%s: %+v (%v), want mean %g, at least 1, and standard deviation 0", tc.name, r, err, tc.want)
 		}
 	}
 }

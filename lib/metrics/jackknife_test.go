@@ -48,7 +48,8 @@ func TestJackknifeEstimatesTheError(t *testing.T) {
 	mean, spread := meanStd(values)
 	typical, _ := meanStd(errors)
 	if ratio := typical / spread; ratio < 1/1.25 || ratio > 1.25 {
-		t.Errorf("mean standard error %.4g, want about the standard deviation of %d draws, %.4g", typical, draws, spread)
+		t.Errorf("mean standard error %.4g, want about %.4g, the standard deviation of the values of %d draws",
+			typical, spread, draws)
 	}
 	held := 0
 	for _, r := range results {
@@ -60,7 +61,7 @@ func TestJackknifeEstimatesTheError(t *testing.T) {
 		}
 	}
 	if held < 85 {
-		t.Errorf("%d of %d intervals contain the mean, expected at least 85", held, draws)
+		t.Errorf("%d of %d intervals contain the mean, want at least 85", held, draws)
 	}
 }
 
@@ -93,7 +94,8 @@ func TestJackknifeIgnoresTheOrder(t *testing.T) {
 	}
 	for _, e := range errs[:2] {
 		if e > 2*errs[2] || e < errs[2]/2 {
-			t.Errorf("standard errors %v for classes in turn, in blocks and in random order, expected about the same", errs)
+			t.Errorf("standard errors %v for classes in turn, in blocks and at random differ by more than a factor of 2",
+				errs)
 		}
 	}
 }
@@ -130,7 +132,7 @@ func TestJackknifeWarns(t *testing.T) {
 			t.Errorf("%d vectors: warnings %q, want only that of the distance", tc.n, r.Warnings)
 		}
 		if r.Low < 0 || math.IsNaN(r.StdErr) {
-			t.Errorf("%+v: Low is negative or StdErr is NaN", r)
+			t.Errorf("%+v: want Low of at least 0 and StdErr not NaN", r)
 		}
 	}
 }
@@ -161,7 +163,7 @@ func TestDistancesAtOnce(t *testing.T) {
 	refuses(t, "distances", err, "distance 2")
 	for i := range done {
 		if c := done[i].Load(); c != 1 {
-			t.Errorf("distance %d was computed %d times", i, c)
+			t.Errorf("distance %d was computed %d times, want once", i, c)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func TestKIDDoesNotCancel(t *testing.T) {
 	exact, _ := want.Float64()
 	got, err := KID(a, b, d, KIDOptions{Size: n})
 	if err != nil || relative(got.Mean, exact) > 1e-12 {
-		t.Errorf("%.15g, %v, want %.15g", got.Mean, err, exact)
+		t.Errorf("KID is %.15g (%v), exact arithmetic gives %.15g", got.Mean, err, exact)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestKIDProperties(t *testing.T) {
 	a, b := points(r, n, d), points(r, n, d)
 	want := kid(a, b, d)
 	if got := kid(b, a, d); !closeTo(got, want, 1e-12) {
-		t.Errorf("KID(a, b) is %g, KID(b, a) is %g", want, got)
+		t.Errorf("KID(a, b) is %g, KID(b, a) is %g, want the same", want, got)
 	}
 	rotate := func(x []float32) []float32 { // exchanges two columns and negates one
 		y := slices.Clone(x)
@@ -125,14 +125,14 @@ func TestKIDProperties(t *testing.T) {
 		return y
 	}
 	if got := kid(rotate(a), rotate(b), d); !closeTo(got, want, 1e-12) {
-		t.Errorf("%g, %g after a rotation", want, got)
+		t.Errorf("KID is %g, and %g after a rotation, want the same", want, got)
 	}
 	shuffled := make([]float32, 0, len(a))
 	for _, i := range r.Perm(n) {
 		shuffled = append(shuffled, a[i*d:(i+1)*d]...)
 	}
 	if got := kid(shuffled, b, d); !closeTo(got, want, 1e-12) {
-		t.Errorf("%g, %g after a shuffle", want, got)
+		t.Errorf("KID is %g, and %g after a shuffle, want the same", want, got)
 	}
 	// Repeating every component does not change the value, since the kernel divides by d.
 	repeated := func(x []float32) (y []float32) {
@@ -142,7 +142,7 @@ func TestKIDProperties(t *testing.T) {
 		return y
 	}
 	if got := kid(repeated(a), repeated(b), 2*d); !closeTo(got, want, 1e-12) {
-		t.Errorf("%g, %g with each component twice", want, got)
+		t.Errorf("KID is %g, and %g with each component twice, want the same", want, got)
 	}
 	if moved := kid(a, points(r, n, d)[:n*d], d); moved > want+1 {
 		t.Errorf("the distance between two samples of one distribution is %g", moved)

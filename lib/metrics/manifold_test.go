@@ -45,7 +45,7 @@ func TestManifoldOfEqualSets(t *testing.T) {
 	// Each ball contains its centre and k more vectors, because a vector at a distance equal to the radius is inside.
 	complete := r.Precision == 1 && r.Recall == 1 && r.Coverage == 1
 	if !complete || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
-		t.Errorf("a set and its copy: %+v", r)
+		t.Errorf("a set and its copy: %+v, want 1, a density of %g and no warning", r, (k+1.0)/k)
 	}
 }
 
@@ -64,11 +64,11 @@ func TestManifoldOfRepeatedVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Precision != 1 || m.Recall != 1 || m.Coverage != 1 || m.Density != 3.0/k {
-		t.Errorf("every vector three times: %+v", m)
+		t.Errorf("every vector three times: %+v, want 1 and a density of %g", m, 3.0/k)
 	}
 	same := slices.Repeat([]float32{0.1, -3, 7e5}, 12)
 	if m, err = Manifold(same, same, d, k); err != nil || m.Precision != 1 || m.Coverage != 1 || m.Density != 12.0/k {
-		t.Errorf("one vector twelve times: %+v, %v", m, err)
+		t.Errorf("one vector twelve times: %+v (%v), want 1 and a density of %g", m, err, 12.0/k)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestManifoldOfDisjointSets(t *testing.T) {
 	}
 	m, err := Manifold(a, b, d, 3)
 	if err != nil || m.Precision != 0 || m.Recall != 0 || m.Density != 0 || m.Coverage != 0 {
-		t.Errorf("disjoint sets: %+v (%v), want 0", m, err)
+		t.Errorf("disjoint sets: %+v (%v), want 0 for all four", m, err)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestInsertInAnyOrder(t *testing.T) {
 			list = insert(list, all[i])
 		}
 		if !slices.Equal(list, all[:3]) {
-			t.Fatalf("kept %v, want %v", list, all[:3])
+			t.Fatalf("insert kept %v, want the smallest %v", list, all[:3])
 		}
 	}
 }
@@ -122,13 +122,15 @@ func TestManifoldDetectsFaults(t *testing.T) {
 	}
 	same, fewer, noisy := measure(b), measure(narrow), measure(wide)
 	if !closeTo(same.Coverage, 0.875, 0.05) || !closeTo(same.Density, 1, 0.1) {
-		t.Errorf("two samples of one distribution: %+v", same)
+		t.Errorf("two samples of one distribution: %+v, want a coverage of about 0.875 and a density of about 1", same)
 	}
 	if fewer.Recall > same.Recall/2 || fewer.Coverage > same.Coverage/2 || fewer.Precision < same.Precision-0.1 {
-		t.Errorf("a sixteenth of the modes: %+v, all modes %+v", fewer, same)
+		t.Errorf("a sixteenth of the modes: %+v, all modes: %+v; want half the recall and coverage or less",
+			fewer, same)
 	}
 	if noisy.Precision > same.Precision-0.2 || noisy.Density > same.Density/2 || noisy.Recall < same.Recall-0.1 {
-		t.Errorf("twice the standard deviation: %+v, the correct one %+v", noisy, same)
+		t.Errorf("twice the standard deviation: %+v, the correct one: %+v; want a precision and density clearly lower",
+			noisy, same)
 	}
 }
 

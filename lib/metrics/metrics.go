@@ -5,8 +5,8 @@
 // subsets for KID and FID-infinity, and the subsets of large sets, depend only on a seed. Arithmetic is in float64,
 // except in Nearest, whose sums of products of pixels are exact in float32.
 //
-// A score is meaningless without N, the reference split and the feature network. A result has fields for those of the
-// three that the function knows, and for warnings.
+// A score is meaningless without N, the reference split and the feature network. A result states whichever
+// of the three the function knows, and any warnings.
 package metrics
 
 import (

@@ -29,7 +29,8 @@ func TestMMDAgreesWithSciPy(t *testing.T) {
 			t.Errorf("seed %g: value %.15g, the mean of the scales is %.15g", g.A[0], r.Value, mean)
 		}
 		if limited := g.Limit > 0; limited != (len(r.Warnings) == 2) || limited && r.NA != g.Limit {
-			t.Errorf("seed %g: limit %d, %d points used, warnings %q", g.A[0], g.Limit, r.NA, r.Warnings)
+			t.Errorf("seed %g: limit %d, %d points used, warnings %q; want two warnings if and only if there is a limit",
+				g.A[0], g.Limit, r.NA, r.Warnings)
 		}
 	}
 }
@@ -47,11 +48,11 @@ func TestMMDKnown(t *testing.T) {
 	a, b := points(r, n, d), points(r, n, d)
 	// MMD² between a set and itself is -2/n·(1 - mean k), slightly below zero.
 	if v := mmd(a, a, d).Value; v > 0 || v < -2.0/n {
-		t.Errorf("MMD² between a set and itself is %g", v)
+		t.Errorf("MMD² between a set and itself is %g, want %g to 0", v, -2.0/n)
 	}
 	ab := mmd(a, b, d)
 	if ba := mmd(b, a, d); !closeTo(ba.Value, ab.Value, 1e-14) || ba.Bandwidth != ab.Bandwidth {
-		t.Errorf("MMD(a, b) is %+v, MMD(b, a) is %+v", ab, ba)
+		t.Errorf("MMD(a, b) is %+v, MMD(b, a) is %+v, want the same", ab, ba)
 	}
 	if math.Abs(ab.Value) > 0.01 {
 		t.Errorf("MMD² of two samples of one distribution is %g, want about 0", ab.Value)
@@ -65,7 +66,7 @@ func TestMMDKnown(t *testing.T) {
 		return y
 	}
 	if s := mmd(scale(a), scale(b), d); s.Value != ab.Value || s.Bandwidth != ab.Bandwidth*(1<<20) {
-		t.Errorf("%+v, but %+v in another unit", ab, s)
+		t.Errorf("MMD is %+v, and %+v in a unit 2^20 times smaller, want the same value and a scaled bandwidth", ab, s)
 	}
 	// For two clusters of coinciding points, k is 1 within a cluster, and exp(-1/2·(1/s)²) between them if the bandwidth
 	// is s times their distance.
@@ -76,7 +77,8 @@ func TestMMDKnown(t *testing.T) {
 	got := mmd(near, far, 1)
 	for s, scale := range []float64{0.25, 0.5, 1, 2, 4} {
 		if want := 2 - 2*math.Exp(-0.5/(scale*scale)); got.Bandwidth != 1 || relative(got.Scales[s], want) > 1e-13 {
-			t.Errorf("two points, bandwidth %g: %.15g, want %.15g", scale*got.Bandwidth, got.Scales[s], want)
+			t.Errorf("two points: scale %g of bandwidth %g gives %.15g, want %.15g and bandwidth 1", scale, got.Bandwidth,
+				got.Scales[s], want)
 		}
 	}
 }

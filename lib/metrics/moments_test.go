@@ -135,7 +135,8 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	}
 	same := slices.Equal(unknown.Cov(), x.Cov()) && slices.Equal(unknown.Mean(), x.Mean())
 	if unknown.N() != 0 || unknown.Dim() != d || !same {
-		t.Errorf("without N: N=%d, covariance %v, want %v", unknown.N(), unknown.Cov(), x.Cov())
+		t.Errorf("without N: N=%d, dimension %d, mean %v, covariance %v, want 0, %d, %v and %v",
+			unknown.N(), unknown.Dim(), unknown.Mean(), unknown.Cov(), d, x.Mean(), x.Cov())
 	}
 	for _, m := range []*Moments{known, unknown} {
 		for _, pair := range [][2]*Moments{{m, y}, {y, m}} {
@@ -160,16 +161,17 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	a, err1 := FrechetDistance(sparse, y)
 	b, err2 := FrechetDistance(singular, y)
 	if err1 != nil || err2 != nil || relative(a.Value, b.Value) > 1e-9 || a.Route != "pivoted" && b.Route != "pivoted" {
-		t.Errorf("a singular covariance: %v without N, %v with N, errors %v and %v", a, b, err1, err2)
+		t.Errorf("a singular covariance: %v (%v) without N, %v (%v) with N, want the same value, one pivoted",
+			a, err1, b, err2)
 	}
 	if err := unknown.Add(make([]float32, d)); err == nil {
-		t.Error("a vector was added to published statistics")
+		t.Error("a vector was added to statistics of unknown N")
 	}
 	if unknown.Merge(x) == nil || x.Merge(unknown) == nil {
-		t.Error("published statistics were merged")
+		t.Error("statistics of unknown N were merged")
 	}
 	if err := known.Add(make([]float32, d)); err != nil || known.N() != n+1 {
-		t.Errorf("adding a vector to statistics with a known N: N=%d, %v", known.N(), err)
+		t.Errorf("adding a vector to statistics of a known N: N=%d (%v), want %d", known.N(), err, n+1)
 	}
 }
 
@@ -238,9 +240,10 @@ func TestMomentsAreUnchangedAfterErrors(t *testing.T) {
 	}
 	momentsClose(t, "after errors", m, &before, 0)
 	if m.N() != 2 || m.Dim() != 2 || m.Mean()[1] != 3 || m.Cov()[0] != 2 {
-		t.Errorf("N=%d Dim=%d mean=%v var=%v", m.N(), m.Dim(), m.Mean(), m.Cov()[0])
+		t.Errorf("N=%d, dimension %d, mean %v, variance %v, want 2, 2, a second mean of 3 and 2",
+			m.N(), m.Dim(), m.Mean(), m.Cov()[0])
 	}
 	if one := momentsOf(t, []float64{5}, 1); one.Cov()[0] != 0 {
-		t.Error("covariance of one vector is not zero")
+		t.Error("the covariance of one vector is not zero")
 	}
 }

@@ -92,7 +92,7 @@ func sameOnAnyCores[T any](t *testing.T, f func() (T, error)) {
 		}
 	}
 	if !reflect.DeepEqual(results[0], results[1]) {
-		t.Errorf("%+v on one processor, %+v on four", results[0], results[1])
+		t.Errorf("the metrics are %+v on one processor, %+v on four, want the same", results[0], results[1])
 	}
 }
 

@@ -48,11 +48,11 @@ func TestSlicedW2Properties(t *testing.T) {
 		}
 		ab := sliced(t, a, b, d)
 		if ba := sliced(t, b, a, d); relative(ab, ba) > 1e-12 {
-			t.Errorf("SlicedW2(a, b) is %g, SlicedW2(b, a) is %g", ab, ba)
+			t.Errorf("SlicedW2(a, b) is %g, SlicedW2(b, a) is %g, want the same", ab, ba)
 		}
 		// Repeating every point of one set does not change the distance, although the sets then have different sizes.
 		if w := sliced(t, slices.Concat(a, a, a), b, d); relative(w, ab) > 1e-12 {
-			t.Errorf("%g with each point three times, %g with each once", w, ab)
+			t.Errorf("SlicedW2 is %g with each point three times, %g with each once, want the same", w, ab)
 		}
 		// The order of the points does not matter.
 		rows := r.Perm(len(a) / d)
@@ -61,7 +61,7 @@ func TestSlicedW2Properties(t *testing.T) {
 			shuffled = append(shuffled, a[i*d:(i+1)*d]...)
 		}
 		if w := sliced(t, shuffled, b, d); w != ab {
-			t.Errorf("%g after a shuffle, %g before", w, ab)
+			t.Errorf("SlicedW2 is %g after a shuffle, %g before, want the same", w, ab)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestSlicedW2OfATranslation(t *testing.T) {
 	}
 	want = math.Sqrt(want / 32)
 	if w := sliced(t, a, b, d); relative(w, want) > 1e-6 { // b is rounded to float32
-		t.Errorf("%.12g, want %.12g", w, want)
+		t.Errorf("SlicedW2 is %.12g, want %.12g", w, want)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestSlicedW2IsDeterministic(t *testing.T) {
 	want := sliced(t, a, b, 4)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	if w := sliced(t, a, b, 4); w != want {
-		t.Errorf("%v on one processor, %v on several", w, want)
+		t.Errorf("SlicedW2 is %v on one processor, %v on several, want the same", w, want)
 	}
 }
 

@@ -107,7 +107,7 @@ func TestHostileFiles(t *testing.T) {
 		f, err := parse(bytes.NewReader(c.data), int64(len(c.data)))
 		if err == nil {
 			if _, _, err = Read[float32](f, f.Names()[0]); err == nil {
-				t.Errorf("%s was read", c.name)
+				t.Errorf("%s was read, want an error with %q", c.name, c.want)
 				continue
 			}
 			if _, _, more := Read[uint8](f, f.Names()[0]); strings.Contains(err.Error(), "expected float32") {
@@ -116,10 +116,10 @@ func TestHostileFiles(t *testing.T) {
 		}
 		contains := func(want string) bool { return strings.Contains(err.Error(), want) }
 		if err == nil || !slices.ContainsFunc(strings.Split(c.want, "|"), contains) {
-			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
+			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
 		if grown := allocated() - before; grown > 16<<20 {
-			t.Errorf("%s took %d MB", c.name, grown>>20)
+			t.Errorf("%s took %d MiB of memory, want at most 16", c.name, grown>>20)
 		}
 	}
 }
@@ -161,7 +161,8 @@ func fuzzRead[T Number](t *testing.T, f *File, name string, size int) {
 		n *= d
 	}
 	if n != len(v) || len(v) > freeSize+maxRatio*size {
-		t.Errorf("array %q of shape %v has %d elements in a file of %d bytes", name, shape, len(v), size)
+		t.Errorf("array %q of shape %v has %d elements in a file of %d bytes, want %d and at most %d",
+			name, shape, len(v), size, n, freeSize+maxRatio*size)
 	}
 }
 
@@ -172,7 +173,7 @@ func FuzzHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		h, err := parseHeader(text)
 		if err == nil && (h.count < 0 || h.kind.size < 1) {
-			t.Errorf("%q is %+v", text, h)
+			t.Errorf("header %q is read as %+v, want no negative count and no element without a size", text, h)
 		}
 	})
 }

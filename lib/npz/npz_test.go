@@ -59,7 +59,7 @@ func TestNumPyArchives(t *testing.T) {
 		}
 		defer f.Close()
 		if len(f.Names()) != 17 || !slices.IsSorted(f.Names()) {
-			t.Errorf("%s: arrays %v", file, f.Names())
+			t.Errorf("%s: arrays %v, want 17 names in order", file, f.Names())
 		}
 		check(t, f, "arr_0", []int{2, 4, 5, 3}, func(i int) uint8 { return uint8(i * 7) })
 		check(t, f, "f4", cube, func(i int) float32 { return float32(float64(i) / 7) })
@@ -68,7 +68,7 @@ func TestNumPyArchives(t *testing.T) {
 		check(t, f, "f2", cube, func(i int) float32 { return float32(i) / 4 })
 		check(t, f, "u8", cube, func(i int) int64 { return int64(i) })
 		if _, _, err := Read[int64](f, "u8large"); err == nil || !strings.Contains(err.Error(), "2^63") {
-			t.Errorf("2^63 was read as int64: %v", err)
+			t.Errorf("2^63 read as int64: error %v, want one with 2^63", err)
 		}
 		check(t, f, "big", cube, func(i int) float64 { return float64(i) / 7 })
 		check(t, f, "fortran", cube, func(i int) float64 { return float64(i) / 7 })
@@ -83,11 +83,11 @@ func TestNumPyArchives(t *testing.T) {
 		check(t, f, "line", []int{5}, func(i int) float64 { return float64(i) })
 		h, err := f.Header("fortran")
 		if err != nil || h.Dtype != "<f8" || !h.Fortran || !slices.Equal(h.Shape, cube) {
-			t.Errorf("header %+v, %v", h, err)
+			t.Errorf("header %+v (%v), want <f8 in Fortran order of shape %v", h, err, cube)
 		}
 		var missing *MissingError
 		if _, _, err := Read[float64](f, "mu"); !errors.As(err, &missing) || !strings.Contains(err.Error(), "arr_0, big") {
-			t.Errorf("a missing array: %v", err)
+			t.Errorf("a missing array: error %v, want a MissingError that lists the arrays", err)
 		}
 		// Read refuses a type that would round or wrap values.
 		if _, _, err := Read[float32](f, "f8"); err == nil {
@@ -107,11 +107,11 @@ func TestVersions(t *testing.T) {
 		f := mustParse(t, golden(t, name))
 		check(t, f, "arr_0", []int{2, 3, 4}, func(i int) float32 { return float32(float64(i) / 7) })
 		if !IsFile(filepath.Join("testdata", name)) {
-			t.Errorf("%s is not recognised", name)
+			t.Errorf("IsFile does not recognise %s", name)
 		}
 	}
 	if IsFile("testdata/golden.py") || !IsFile("testdata/kinds.npz") {
-		t.Error("IsFile does not distinguish formats")
+		t.Error("IsFile takes golden.py for an archive, or does not recognise kinds.npz")
 	}
 }
 
@@ -127,7 +127,7 @@ func TestStatistics(t *testing.T) {
 		}
 		for _, v := range sigma {
 			if len(sigma) != 9 || v != 15./64 {
-				t.Errorf("%s: sigma %v", name, sigma)
+				t.Errorf("%s: sigma %v, want nine times 15/64", name, sigma)
 			}
 		}
 	}
@@ -146,14 +146,14 @@ func TestStatistics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if mu, _, err := ReadStatistics(mustParse(t, row.Bytes())); err != nil || len(mu) != 2 {
-		t.Errorf("a mean of shape [1, 2]: %v", err)
+		t.Errorf("a mean of shape [1 2]: error %v, or not two values", err)
 	}
 	for want, raw := range map[string][]byte{
 		"[2, 2]":      write([]float64{1, 2}, []float64{1, 0, 0, 1}, []int{4}),
 		"no array mu": golden(t, "packed.npz"),
 	} {
 		if _, _, err := ReadStatistics(mustParse(t, raw)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
+			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 }
@@ -203,20 +203,20 @@ func TestWriteAndRead(t *testing.T) {
 func TestWriteRefuses(t *testing.T) {
 	w := NewWriter(io.Discard)
 	if err := Add(w, "a", []int{2, 2}, []uint8{1, 2, 3, 4, 5}); err == nil {
-		t.Error("five values were written as 2 x 2")
+		t.Error("five values were written as an array of shape [2 2]")
 	}
 	if _, err := Create[uint8](NewWriter(io.Discard), "a", []int{1 << 40, 1 << 40}); err == nil {
-		t.Error("an array of 2^80 was begun")
+		t.Error("Create accepts an array of 2^80 elements")
 	}
 	w = NewWriter(io.Discard)
 	if err := Add(w, "a", []int{2, 2}, []uint8{1, 2, 3}); err != nil {
 		t.Error(err)
 	}
 	if err := Add(w, "b", []int{1}, []uint8{1}); err == nil || !strings.Contains(err.Error(), "array a") {
-		t.Errorf("an array after an incomplete one: %v", err)
+		t.Errorf("an array after an incomplete one: error %v, want one that names the incomplete array a", err)
 	}
 	if err := w.Close(); err == nil {
-		t.Error("an archive of an incomplete array was closed")
+		t.Error("Close returns no error although an array is incomplete")
 	}
 }
 

@@ -39,7 +39,7 @@ func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 // WriteStatistics writes an archive with mu [d] and sigma [d, d].
 func WriteStatistics(w io.Writer, mu, sigma []float64) error {
 	if len(mu) == 0 || len(sigma) != len(mu)*len(mu) {
-		return fmt.Errorf("statistics of %d means and %d covariances", len(mu), len(sigma))
+		return fmt.Errorf("statistics of %d means and %d covariances, expected d and d*d", len(mu), len(sigma))
 	}
 	z := NewWriter(w)
 	if err := Add(z, Mean, []int{len(mu)}, mu); err != nil {

@@ -40,10 +40,10 @@ func TestIntegrateGrid(t *testing.T) {
 	want := math.Pow(0.01/1.01, 2)
 	even, uneven := solve(equal), solve(geometric)
 	if math.Abs(even-float64(x[0])) > 1e-6*math.Abs(even) {
-		t.Errorf("equal steps of a grid give %v, Integrate gives %v", even, x[0])
+		t.Errorf("equal steps of a grid give %v, Integrate gives %v, want the same", even, x[0])
 	}
 	if math.Abs(uneven/want-1) > 0.05 || math.Abs(even/want-1) < 1 {
-		t.Errorf("want %v: equal steps give %v, geometric steps %v", want, even, uneven)
+		t.Errorf("equal steps give %v, geometric steps %v, want the latter alone near %v", even, uneven, want)
 	}
 	for _, grid := range [][]float64{nil, {0}, {0, 1, 0.5}, {0, math.NaN()}, {math.Inf(-1), 0}} {
 		if _, err := s.IntegrateGrid(context.Background(), x, grid); err == nil {

@@ -60,7 +60,7 @@ func TestConvergesAtTheStatedOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 				if nfe[0] != steps*tc.tab.Stages() {
-					t.Errorf("%s: %d evaluations in %d steps", tc.tab.Name, nfe, steps)
+					t.Errorf("%s: %d evaluations in %d steps, want %d", tc.tab.Name, nfe, steps, steps*tc.tab.Stages())
 				}
 				sum += math.Abs(float64(x[0]) - math.Exp(math.Sin(end)))
 			}
@@ -107,7 +107,7 @@ func TestAdaptiveCountsLikeSciPy(t *testing.T) {
 	} {
 		nfe, err := solve(t, RK45, flow(tc.f), []float32{tc.x0}, 1, 0, tc.t1, 0, tolerance(1e-3))
 		if err != nil || nfe[0] != tc.nfev {
-			t.Errorf("%v evaluations, SciPy takes %d (%v)", nfe, tc.nfev, err)
+			t.Errorf("%v evaluations, SciPy needs %d (%v)", nfe, tc.nfev, err)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestAgreesWithTheHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			if e := distance(got, want); !(e < 1e-5) {
-				t.Errorf("%s, %s: the results differ by %.3g", be.Class(), tab.Name, e)
+				t.Errorf("%s, %s: the results differ from the host's by %.3g, want less than 1e-5", be.Class(), tab.Name, e)
 			}
 		}
 		got, want := slices.Clone(start), slices.Clone(start)
@@ -171,7 +171,7 @@ func TestAgreesWithTheHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a, b := mean(nfe), mean(hostNFE); math.Abs(a/b-1) > 0.01 {
-			t.Errorf("%s: %.2f evaluations a row, the host needs %.2f", be.Class(), a, b)
+			t.Errorf("%s: %.2f evaluations a row, the host needs %.2f, want the same within 1%%", be.Class(), a, b)
 		}
 		// A rounded error estimate near 1 may lead to other steps, so rows may differ by as much as the tolerance
 		// permits. But the engine must be as accurate as the host.
@@ -180,7 +180,7 @@ func TestAgreesWithTheHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e, bound := distance(got, exact), 1.1*distance(want, exact); !(e < bound) {
-			t.Errorf("%s: the error of adaptive steps is %.3g, expected at most %.3g", be.Class(), e, bound)
+			t.Errorf("%s: the error of adaptive steps is %.3g, want less than %.3g", be.Class(), e, bound)
 		}
 	}
 }
@@ -221,7 +221,7 @@ func TestRounding(t *testing.T) {
 		e := distance(got, want)
 		t.Logf("%s: %.3g", tab.Name, e)
 		if !(e < 1e-5) {
-			t.Errorf("%s: the results differ by %.3g after 1000 steps", tab.Name, e)
+			t.Errorf("%s: the results differ from the host's by %.3g after 1000 steps, want less than 1e-5", tab.Name, e)
 		}
 	}
 }
@@ -305,7 +305,7 @@ func TestErrorsNameTheRow(t *testing.T) {
 				t.Fatalf("error %v, want a RowError of row %d", err, tc.row)
 			}
 			if tc.want != nil && !errors.Is(err, tc.want) {
-				t.Errorf("error %v, want %v", err, tc.want)
+				t.Errorf("error %v, want one that wraps %v", err, tc.want)
 			}
 			if x[0] != tc.x[0] { // a successful integration would change row 0
 				t.Errorf("a failed call changed x to %v", x)
@@ -334,7 +334,7 @@ func TestFailureLeavesNothingBehind(t *testing.T) {
 			t.Error("a block that overflows did not fail")
 		}
 		if got, err := run(0.5, 0.2); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%v after a failure (%v), %v before", got, err, want)
+			t.Errorf("%v after a failure (%v), %v before it, want the same", got, err, want)
 		}
 	}
 }
@@ -349,7 +349,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 	if err := compile(RK45, func(_, _ *graphop.Node) (*graphop.Node, []backend.State, error) {
 		return nil, nil, bad
 	}, nil); !errors.Is(err, bad) {
-		t.Errorf("an error of the flow becomes %v", err)
+		t.Errorf("an error of the flow becomes %v, want one that wraps %v", err, bad)
 	}
 	s, err := Compile(tape.Tape{}, Heun, f, 2, 1, nil)
 	if err != nil {
@@ -382,7 +382,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 	for _, a := range []*Adaptive{nil, tolerance(1e-3)} { // an empty interval is not an error
 		x := []float32{1, 2}
 		if _, err := solve(t, RK45, f, x, 2, 1, 1, 5, a); err != nil || x[1] != 2 {
-			t.Errorf("an empty interval changed x to %v (%v)", x, err)
+			t.Errorf("an empty interval changed x to %v, or gave the error %v", x, err)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func TestRefilledRows(t *testing.T) {
 		var blocks [2]*counter
 		var want []float32
 		var wantNFE []int
-		for i, lockstep := range []bool{false, true} { // a control input for each row, or one for all rows
+		for i, lockstep := range []bool{false, true} { // each row has its own steps; all rows wait for each other
 			var s *Solver
 			s, blocks[i] = solver(lockstep)
 			results, all := []float32{}, []int{}
@@ -92,7 +92,7 @@ func TestRefilledRows(t *testing.T) {
 				results, all = append(results, x[:count*d]...), append(all, nfe[:count]...)
 			}
 			if lockstep && (!slices.Equal(results, want) || !slices.Equal(all, wantNFE)) {
-				t.Errorf("%d rows: without the promise Rows, blocks have other results", m)
+				t.Errorf("%d rows: Integrate has other results on an engine without the promise Rows", m)
 			}
 			want, wantNFE = results, all
 		}
@@ -111,10 +111,11 @@ func TestRefilledRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, want) || !slices.Equal(nfe, wantNFE) {
-			t.Errorf("%d rows: IntegrateAll differs from Integrate on blocks", m)
+			t.Errorf("%d rows: IntegrateAll has other results or evaluations than Integrate on blocks", m)
 		}
 		if slices.Contains(begun, false) || !slices.IsSorted(finished) || m > 0 && finished[len(finished)-1] != m {
-			t.Errorf("%d rows: placed %v, finished %v", m, begun, finished)
+			t.Errorf("%d rows: placed %v, finished %v, want all placed, and finished to rise to the number of rows",
+				m, begun, finished)
 		}
 		if blocks[0].runs != blocks[1].runs || be.runs > blocks[0].runs || m > n && be.runs > blocks[0].runs*9/10 {
 			t.Errorf("%d rows: %d runs, want fewer than the %d and %d in blocks", m, be.runs, blocks[0].runs, blocks[1].runs)
@@ -140,7 +141,7 @@ func TestIntegrateAllErrors(t *testing.T) {
 	x := []float32{0.1, 0.2, 0.3, 2, 0.1}
 	var row *RowError
 	if err := all(s, slices.Clone(x), nil); !errors.As(err, &row) || row.Row != 3 || row.T < 0.4 || row.T > 0.5 {
-		t.Errorf("a pole of row 3 at t = 0.5: %v, want a RowError there", err)
+		t.Errorf("a pole of row 3 at t = 0.5: error %v, want a RowError for that row and t from 0.4 to 0.5", err)
 	}
 	x[3] = 0.4
 	if err := all(s, x, nil); err != nil || !(x[3] > 0.624 && x[3] < 0.626) { // 0.4/(1 - 0.36)
@@ -148,12 +149,12 @@ func TestIntegrateAllErrors(t *testing.T) {
 	}
 	failed := errors.New("no class")
 	if err := all(s, x, func([]int) error { return failed }); !errors.Is(err, failed) {
-		t.Errorf("an error of placed becomes %v", err)
+		t.Errorf("an error of placed becomes %v, want one that wraps %v", err, failed)
 	}
 	if all(compile(nil), x, nil) == nil {
 		t.Error("a solver with equal steps refilled rows")
 	}
 	if two, err := Compile(tape.Tape{}, RK45, square, 2, 2, tolerance(1)); err != nil || all(two, x, nil) == nil {
-		t.Errorf("five values were accepted as rows of two (%v)", err)
+		t.Errorf("five values were accepted as rows of two, or Compile failed (%v)", err)
 	}
 }

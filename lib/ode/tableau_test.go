@@ -5,7 +5,7 @@ import "testing"
 func TestLookup(t *testing.T) {
 	for _, tab := range Tableaux() {
 		if got, err := Lookup(tab.Name); err != nil || got != tab {
-			t.Errorf("Lookup(%q) = %v, %v", tab.Name, got, err)
+			t.Errorf("Lookup(%q) = %v, %v, want the method of that name", tab.Name, got, err)
 		}
 	}
 	if _, err := Lookup("rk23"); err == nil {

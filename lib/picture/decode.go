@@ -1,7 +1,7 @@
 // Package picture turns image files into pixels exactly like the tools that made data sets and published scores: JPEG
 // files like libjpeg, WebP files like libwebp, and resizing like Pillow.
 //
-// The same package makes data sets and reads the folders that are scored. If the two were decoded or resized in
+// The same package makes data sets and reads the folders that are scored. If it decoded or resized their images in
 // different ways, an FID would change by more than the difference between two models (Parmar et al., arXiv 2104.11222).
 //
 // Files become 8-bit RGB. Grey images get three equal channels, and 16-bit samples keep their upper eight bits. CMYK is

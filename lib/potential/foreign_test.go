@@ -77,12 +77,12 @@ func TestImportOrder(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if len(w.Trained) != len(straight) || len(w.Average) != len(straight) || w.Unknown != nil {
-			t.Errorf("%s: %d weights, %d averages, expected %d; unknown %v", name, len(w.Trained), len(w.Average), len(straight),
-				w.Unknown)
+			t.Errorf("%s: %d weights and %d averages, want %d; unknown %v, want none",
+				name, len(w.Trained), len(w.Average), len(straight), w.Unknown)
 		}
 		for p, v := range w.Trained {
 			if a := w.Average[p]; len(a) != len(v) || a[0] != v[0]+1000 {
-				t.Errorf("%s: %s is %v and its average %v, want 1000 more", name, p, v[0], a[0])
+				t.Errorf("%s: %s begins with %v and its average with %v, want 1000 more and equal lengths", name, p, v[0], a[0])
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func TestImportRefuses(t *testing.T) {
 	} {
 		_, err := potential.Import(c2.src, c, c2.which)
 		if err == nil || !strings.Contains(err.Error(), c2.want) || len(err.Error()) > 2000 {
-			t.Errorf("%s: %v, expected %q", c2.name, err, c2.want)
+			t.Errorf("%s: error %v, want one with %q and at most 2000 bytes", c2.name, err, c2.want)
 		}
 	}
 	// Errors in a set that was not requested do not matter.
@@ -142,6 +142,6 @@ func TestImportRefuses(t *testing.T) {
 	w, err := potential.Import(slices.Concat(f, file{{Name: "optimizer.state.m.out.bias", Shape: []int{1}},
 		{Name: "ema.decay"}, {Name: "m.sigmas", Shape: []int{3}}}), c, "")
 	if err != nil || !slices.Equal(w.Unknown, []string{"m.sigmas"}) {
-		t.Errorf("unknown are %v (%v), expected m.sigmas", w.Unknown, err)
+		t.Errorf("unknown are %v (%v), want m.sigmas", w.Unknown, err)
 	}
 }

@@ -42,7 +42,8 @@ func TestLabelParameters(t *testing.T) {
 		}
 		c.Classes = 0
 		if without, err := c.Parameters(); err != nil || (c.Kind != "wrn" || c.WRN.Time) && len(without) != len(params)-1 {
-			t.Errorf("%s: %d parameters without classes, %d with classes (%v)", c.Kind, len(without), len(params), err)
+			t.Errorf("%s: %d parameters without classes, %d with classes (%v), want one fewer",
+				c.Kind, len(without), len(params), err)
 		}
 	}
 }
@@ -82,7 +83,8 @@ func TestGuidance(t *testing.T) {
 			for i := range labels {
 				for k := range i {
 					if phi[i] == phi[k] || slices.Equal(grad[i], grad[k]) {
-						t.Errorf("%s, %s: labels %d and %d give the same potential", be.Class(), c.Kind, labels[i], labels[k])
+						t.Errorf("%s, %s: labels %d and %d give the same potential or gradient",
+							be.Class(), c.Kind, labels[i], labels[k])
 					}
 				}
 			}
@@ -98,8 +100,8 @@ func TestGuidance(t *testing.T) {
 					for k := range got {
 						want := float64(unconditional[k]) + g*(float64(conditional[k])-float64(unconditional[k]))
 						if !(math.Abs(float64(got[k])-want) <= 2e-5*(scale+math.Abs(want))) {
-							t.Fatalf("%s, %s with guidance %v, label %d: value %d is %v, want %v", be.Class(), c.Kind, g, labels[i], k,
-								got[k], want)
+							t.Fatalf("%s, %s with guidance %v, label %d: value %d is %v, want %v",
+								be.Class(), c.Kind, g, labels[i], k, got[k], want)
 						}
 					}
 				}
@@ -175,7 +177,7 @@ func TestLabelsRefuse(t *testing.T) {
 		"guidance -1 needs":  guided(plain, -1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), message) {
-			t.Errorf("%v, expected an error that contains %q", err, message)
+			t.Errorf("error %v, want one with %q", err, message)
 		}
 	}
 	if err := without.SetLabels([]int{-1, -1}); err != nil {

@@ -69,7 +69,7 @@ func TestConfigRoundTrip(t *testing.T) {
 		}
 		again, err := json.Marshal(back)
 		if err != nil || string(again) != string(raw) {
-			t.Errorf("%s came back as %s (%v)", raw, again, err)
+			t.Errorf("%s came back as %s (%v), want no change", raw, again, err)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func TestConfigRefuses(t *testing.T) {
 	} {
 		raw := strings.Replace(c.from, c.old, c.new, 1)
 		if raw == c.from {
-			t.Fatalf("%s is not in %s", c.old, raw)
+			t.Fatalf("the test replaces %s, which is not in %s", c.old, raw)
 		}
 		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil || !strings.Contains(err.Error(), c.message) {
 			t.Errorf("%s for %s: error is %v, want one about %q", c.new, c.old, err, c.message)
@@ -464,7 +464,8 @@ func TestWRNTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		if same := phi[0] == phi[1] && slices.Equal(grad[:d], grad[d:]); same == time {
-			t.Errorf("with Time = %v, Phi is %v at t = 0.2 and %v at t = 0.7", time, phi[0], phi[1])
+			t.Errorf("Phi is %v at t = 0.2 and %v at t = 0.7, want Phi or its gradient to depend on t: %v",
+				phi[0], phi[1], time)
 		}
 	}
 }

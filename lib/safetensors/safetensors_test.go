@@ -62,7 +62,7 @@ func TestGolden(t *testing.T) {
 		t.Errorf("the metadata was returned as a tensor: %v, %v", ok, err)
 	}
 	if !IsFile("testdata/golden.safetensors") || IsFile("testdata/golden.py") || IsFile("testdata") {
-		t.Error("IsFile does not distinguish formats")
+		t.Error("IsFile takes golden.py or a folder for a file of tensors, or does not recognise golden.safetensors")
 	}
 }
 
@@ -86,7 +86,7 @@ func TestWriteAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a.Bytes(), b.Bytes()) {
-		t.Error("the order of tensors changes the file")
+		t.Error("the order in which tensors are given changes the file")
 	}
 	sum := sha256.Sum256(a.Bytes())
 	const want = "c45cd90838f98efd5b931eb60decd6cff62e35e0740ccda06852bfa779e99eab"
@@ -102,7 +102,7 @@ func TestWriteAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !IsFile(path) || len(f.Names()) != len(tensors) {
-		t.Errorf("tensors %v", f.Names())
+		t.Errorf("IsFile is %v, tensors %v, want true and %d tensors", IsFile(path), f.Names(), len(tensors))
 	}
 	for _, want := range tensors {
 		got, shape, ok, err := f.Tensor(want.Name)
@@ -122,7 +122,7 @@ func TestWriteRefuses(t *testing.T) {
 		"shape [1099":  {{"a", []int{1 << 40, 1 << 40}, nil}},
 	} {
 		if err := Write(io.Discard, tensors, nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
+			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 }
@@ -167,13 +167,13 @@ func TestHostileFiles(t *testing.T) {
 		before := allocated()
 		_, err := parse(c.data)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
+			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
 		if err != nil && len(err.Error()) > 1000 {
-			t.Errorf("%s: an error of %d bytes", c.name, len(err.Error()))
+			t.Errorf("%s: an error message of %d bytes, want at most 1000", c.name, len(err.Error()))
 		}
 		if grown := allocated() - before; grown > 100*maxHeader {
-			t.Errorf("%s allocated %d MB", c.name, grown>>20)
+			t.Errorf("%s allocated %d MiB, want at most %d", c.name, grown>>20, 100*maxHeader>>20)
 		}
 	}
 }
@@ -187,19 +187,19 @@ func TestOtherTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !maps.Equal(f.Metadata(), map[string]string{"format": "pt"}) {
-		t.Errorf("metadata %v", f.Metadata())
+		t.Errorf("metadata %v, want format pt alone", f.Metadata())
 	}
 	if !slices.Equal(f.Names(), []string{"a", "b", "c"}) || f.Trailing() != 16 {
-		t.Errorf("tensors %v, %d bytes after them", f.Names(), f.Trailing())
+		t.Errorf("tensors %v with %d bytes after them, want a, b and c with 16", f.Names(), f.Trailing())
 	}
 	const unsupported = " are not supported"
 	for name, want := range map[string]string{"a": "F8_E4M3" + unsupported, "b": "F4" + unsupported} {
 		if _, _, ok, err := f.Tensor(name); !ok || err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, %v, expected %q", name, ok, err, want)
+			t.Errorf("%s: found %v, error %v, want it found with an error that contains %q", name, ok, err, want)
 		}
 	}
 	if v, _, ok, err := f.Tensor("c"); !ok || err != nil || len(v) != 2 {
-		t.Errorf("c is %v (%v, %v)", v, ok, err)
+		t.Errorf("c is %v (found %v, error %v), want two values", v, ok, err)
 	}
 }
 
@@ -235,7 +235,8 @@ func FuzzParse(f *testing.F) {
 				n *= d
 			}
 			if !ok || n != len(v) || len(v) > len(data) {
-				t.Errorf("tensor %q of shape %v has %d elements in a file of %d bytes", name, shape, len(v), len(data))
+				t.Errorf("tensor %q of shape %v (found %v) has %d elements in a file of %d bytes, want %d",
+					name, shape, ok, len(v), len(data), n)
 			}
 		}
 	})
@@ -262,16 +263,16 @@ func TestMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := f.Metadata(); !maps.Equal(got, meta) {
-		t.Errorf("metadata came back as %v", got)
+		t.Errorf("metadata came back as %v, want %v", got, meta)
 	}
 	if got := f.Names(); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("tensors are %v", got)
+		t.Errorf("tensors are %v, want a and b", got)
 	}
 	var plain bytes.Buffer
 	if err := Write(&plain, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f, err = parse(plain.Bytes()); err != nil || len(f.Metadata()) > 0 {
-		t.Errorf("metadata of a file without any is %v (%v)", f.Metadata(), err)
+		t.Errorf("a file without metadata is read with %v (%v)", f.Metadata(), err)
 	}
 }

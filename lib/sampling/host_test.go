@@ -147,7 +147,7 @@ func agree(t *testing.T, be backend.Backend, c potential.Config, guidance, tEnd 
 			host.addSample(e)
 		}
 		if math.Abs(work.Mean()/host.Mean()-1) > 0.01 {
-			t.Errorf("%.2f evaluations per sample, the host needs %.2f", work.Mean(), host.Mean())
+			t.Errorf("%.2f evaluations per sample, the host needs %.2f, want the same within 1%%", work.Mean(), host.Mean())
 		}
 		return
 	}
@@ -160,7 +160,7 @@ func agree(t *testing.T, be backend.Backend, c potential.Config, guidance, tEnd 
 	}
 	for i, w := range want {
 		if e := math.Abs(float64(got[i] - w)); !(e < 1e-5*scale) {
-			t.Fatalf("sample %d differs from the host's by %.3g", i/d, e)
+			t.Fatalf("sample %d differs from the host's by %.3g, want less than %.3g", i/d, e, 1e-5*scale)
 		}
 	}
 }

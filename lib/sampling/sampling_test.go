@@ -67,7 +67,7 @@ func TestPartsEqualTheWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			if w.Samples != n || w.Mean() > float64(w.Max) || w.Total < n {
-				t.Errorf("%s: work %+v for %d samples", solver, w, n)
+				t.Errorf("%s: work %+v, want %d samples, a mean of at most Max and a total of %[3]d or more", solver, w, n)
 			}
 			// With rk45, samples finish one by one, so only the order of the calls and the last number are known.
 			want := []int{s.Block, 2 * s.Block, n}
@@ -111,7 +111,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("error %v, want one about the step limit of a sample of the second block", err)
 	}
 	if failure.ClassOf(err) != failure.Numeric {
-		t.Errorf("class %v, want %v", failure.ClassOf(err), failure.Numeric)
+		t.Errorf("a step limit that is reached: error %v of class %v, want %v", err, failure.ClassOf(err), failure.Numeric)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -132,7 +132,7 @@ func TestTooLarge(t *testing.T) {
 	c.MLP.Width = 1 << 20
 	_, err := New(tape.Tape{}, c, nil, Settings{Solver: "euler", Steps: 1, Guidance: 1})
 	if failure.ClassOf(err) != failure.Resources || strings.Contains(failure.HintOf(err), "batch") {
-		t.Errorf("%v, hint %q, want a resource error whose hint does not name the batch", err, failure.HintOf(err))
+		t.Errorf("error %v, hint %q, want a resource error whose hint does not name the batch", err, failure.HintOf(err))
 	}
 }
 
@@ -152,13 +152,13 @@ func TestEnd(t *testing.T) {
 			return x
 		}
 		if !slices.Equal(draw(0), draw(1)) || slices.Equal(draw(1), draw(c.end)) {
-			t.Errorf("%s: the flow ends at %v by default, at %v for t = 1 and at %v for t = %v",
+			t.Errorf("%s: the flow ends at %v by default, at %v for t = 1 and at %v for t = %v, want only the last to differ",
 				c.schedule, draw(0), draw(1), draw(c.end), c.end)
 		}
 	}
 	s := sampler(t, points("linear"), "heun")
 	s.TEnd = 2
 	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("a linear path to t = 2: %v, want a usage error", err)
+		t.Errorf("a linear path to t = 2: error %v, want a usage error", err)
 	}
 }

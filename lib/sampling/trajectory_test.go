@@ -36,7 +36,8 @@ func TestTrajectories(t *testing.T) {
 		d := config.Dim()
 		if len(tr.Times) != c.want || len(tr.X) != n*c.want*d || !slices.IsSorted(tr.Times) ||
 			tr.Times[0] > 0.01 || tr.Times[c.want-1] < 0.99 {
-			t.Fatalf("%v: times %v and %d values", c, tr.Times, len(tr.X))
+			t.Fatalf("%v: times %v and %d values, want %d sorted times from 0 to 1 and %d values", c, tr.Times, len(tr.X),
+				c.want, n*c.want*d)
 		}
 		samples := make([]float32, n*d)
 		if _, err := s.Draw(ctx, 3, 0, n, samples, nil); err != nil {
@@ -48,7 +49,7 @@ func TestTrajectories(t *testing.T) {
 			Noise(config, 3, i, noise)
 			way := tr.X[i*c.want*d : (i+1)*c.want*d]
 			if !slices.Equal(way[:d], noise) {
-				t.Fatalf("%v: sample %d begins at %v, its noise is %v", c, i, way[:d], noise)
+				t.Fatalf("%v: sample %d begins at %v, want its noise %v", c, i, way[:d], noise)
 			}
 			for j, v := range way[(c.want-1)*d:] {
 				if e := math.Abs(float64(v - samples[i*d+j])); !(e <= c.tolerance*(1+math.Abs(float64(v)))) {

@@ -52,7 +52,7 @@ func TestDamaged(t *testing.T) {
 			t.Fatalf("damage %d: error %v, want a FormatError", i, err)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+32*uint64(len(d)) {
-			t.Fatalf("damage %d: %d bytes allocated for a file of %d", i, used, len(d))
+			t.Fatalf("damage %d: %d bytes allocated for a file of %d, want at most %d", i, used, len(d), 1<<20+32*len(d))
 		}
 	}
 }
@@ -152,7 +152,7 @@ func TestRepeatedBatch(t *testing.T) {
 	}
 	copy(fb[at+24:at+48], fb[at:at+24])
 	if _, err := decode(b); err == nil || !strings.Contains(err.Error(), "inside another batch") {
-		t.Errorf("error %v, want one that says the batches overlap", err)
+		t.Errorf("error %v, want one that says that a batch is inside another", err)
 	}
 }
 
@@ -191,7 +191,7 @@ func FuzzDecode(f *testing.F) {
 		table, err := decode(b)
 		runtime.ReadMemStats(&after)
 		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+32*uint64(len(b)) {
-			t.Fatalf("%d bytes allocated for a file of %d", used, len(b))
+			t.Fatalf("%d bytes allocated for a file of %d, want at most %d", used, len(b), 4<<20+32*len(b))
 		}
 		if err != nil {
 			var fe *FormatError

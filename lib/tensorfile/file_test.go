@@ -33,7 +33,7 @@ func TestSliceBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.Rows() != n || len(f.blocks) != (n+BatchRows-1)/BatchRows {
-			t.Fatalf("%d rows in %d batches, want %d rows", f.Rows(), len(f.blocks), n)
+			t.Fatalf("%d rows in %d batches, want %d in %d", f.Rows(), len(f.blocks), n, (n+BatchRows-1)/BatchRows)
 		}
 		for i := len(f.blocks); i >= 0; i-- { // the slice after the last batch is empty
 			from, to := min(n, i*BatchRows), min(n, (i+1)*BatchRows)
@@ -76,7 +76,7 @@ func TestSlice(t *testing.T) {
 	group.Wait()
 	for _, span := range [][2]int{{-1, 2}, {2, 1}, {0, n + 1}} {
 		if _, err := f.Slice(span[0], span[1]); err == nil {
-			t.Errorf("rows %v of %d are read", span, n)
+			t.Errorf("Slice accepts rows %v of %d", span, n)
 		}
 	}
 
@@ -87,7 +87,7 @@ func TestSlice(t *testing.T) {
 	some := part(want, 5, 2*BatchRows)
 	some.Columns = []Column{some.Columns[1], some.Columns[3]}
 	if !bytes.Equal(encode(t, some), encode(t, got)) {
-		t.Error("two columns of four differ")
+		t.Error("two columns read alone differ from those of the whole table")
 	}
 	var missing *MissingColumnError
 	if _, err := f.Slice(0, 1, "z"); !errors.As(err, &missing) || missing.Name != "z" {
@@ -99,14 +99,14 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.n > 12<<10 {
-		t.Errorf("opening a file of %d bytes reads %d", len(b), c.n)
+		t.Errorf("opening a file of %d bytes reads %d, want at most 12 KiB", len(b), c.n)
 	}
 	c.n = 0
 	if _, err := f.Slice(BatchRows+10, BatchRows+20); err != nil {
 		t.Fatal(err)
 	}
 	if least := int64(10 * (60 + 8 + 8 + 8)); c.n < least || c.n > least+2048 {
-		t.Errorf("reading 10 rows reads %d bytes, want their %d bytes and a header", c.n, least)
+		t.Errorf("reading 10 rows reads %d bytes, want their %d bytes and a header of at most 2048", c.n, least)
 	}
 }
 
@@ -161,7 +161,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		runtime.ReadMemStats(&after)
 		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+32*uint64(len(b)) {
-			t.Fatalf("%d bytes allocated for a file of %d", used, len(b))
+			t.Fatalf("%d bytes allocated for a file of %d, want at most %d", used, len(b), 4<<20+32*len(b))
 		}
 		var fe *FormatError
 		switch {

@@ -57,7 +57,7 @@ func TestWriterIsWrite(t *testing.T) {
 				t.Errorf("%d rows, at most %d at a time: the bytes differ from Write's", rows, most)
 			}
 			if !bytes.Equal(encode(t, whole), want) {
-				t.Errorf("%d rows: the writer changed its example table", rows)
+				t.Errorf("%d rows: appending it in pieces changed the whole table", rows)
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func TestWriterRefuses(t *testing.T) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
 			if again := w.Close(); again == nil || again.Error() != err.Error() { // a partial file must not pass as complete
-				t.Errorf("Close after a failed Append: %v", again)
+				t.Errorf("Close after a failed Append: error %v, want that of Append, %v", again, err)
 			}
 		})
 	}

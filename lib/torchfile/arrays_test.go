@@ -25,15 +25,15 @@ func TestDictionary(t *testing.T) {
 		}
 		labels, _ := d["labels"].([]int)
 		if !slices.Equal(labels, []int{3, 1, 4, 1, 5, 9}) {
-			t.Errorf("%s: labels %v", name, d["labels"])
+			t.Errorf("%s: labels %v, want [3 1 4 1 5 9]", name, d["labels"])
 		}
 		a, ok := d["data"].(*Array)
 		if !ok || !slices.Equal(a.Shape, []int{6, 4}) {
-			t.Fatalf("%s: data %v", name, d["data"])
+			t.Fatalf("%s: data %v, want an array of shape [6 4]", name, d["data"])
 		}
 		for i, v := range a.Data {
 			if v != byte(i*11) {
-				t.Fatalf("%s: byte %d is %d", name, i, v)
+				t.Fatalf("%s: byte %d is %d, want %d", name, i, v, i*11)
 			}
 		}
 		for n := range raw { // a truncated file is never accepted
@@ -81,7 +81,8 @@ func FuzzDictionary(f *testing.F) {
 		}
 		for key, v := range d {
 			if a, ok := v.(*Array); len(key) > maxKey || ok && len(a.Data) > 2*len(raw) {
-				t.Errorf("%d bytes become a value of %d bytes with a key of %d", len(raw), len(a.Data), len(key))
+				t.Errorf("a file of %d bytes has a key of %d bytes, want at most %d, or a value of more than twice the file",
+					len(raw), len(key), maxKey)
 			}
 		}
 	})

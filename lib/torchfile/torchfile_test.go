@@ -49,7 +49,7 @@ func TestFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := len(f.Names()); got != 11 {
-			t.Errorf("%s: %d tensors, expected 11: %v", name, got, f.Names())
+			t.Errorf("%s: %d tensors, want 11: %v", name, got, f.Names())
 		}
 		for _, c := range []struct {
 			name  string
@@ -74,7 +74,7 @@ func TestFormats(t *testing.T) {
 			}
 		}
 		if _, _, ok, err := f.Tensor("step"); ok || err != nil {
-			t.Errorf("%s: the number step is a tensor", name)
+			t.Errorf("%s: the number step is returned as a tensor, or with error %v", name, err)
 		}
 	}
 }
@@ -90,14 +90,14 @@ func TestLists(t *testing.T) {
 		"ema.shadow_params.0", "ema.shadow_params.1", "ema.shadow_params.2.0",
 	}
 	if !slices.Equal(f.Order(), order) {
-		t.Errorf("tensors are %v, expected %v", f.Order(), order)
+		t.Errorf("tensors are %v, want %v", f.Order(), order)
 	}
 	v, shape, ok, err := f.Tensor("ema.shadow_params.1")
 	if err != nil || !ok || !slices.Equal(shape, []int{3}) || !slices.Equal(v, []float32{4, 5, 6}) {
-		t.Errorf("the second list entry is %v %v (%v, %v)", v, shape, ok, err)
+		t.Errorf("the second list entry is %v %v (found %v, error %v), want [4 5 6] [3]", v, shape, ok, err)
 	}
 	if n, ok := f.Number("step"); !ok || n != 1234567 {
-		t.Errorf("step is %d, %v", n, ok)
+		t.Errorf("step is %d (found %v), want 1234567", n, ok)
 	}
 	if n, ok := f.Number("ema.decay"); ok {
 		t.Errorf("the float ema.decay is returned as the integer %d", n)
@@ -105,7 +105,7 @@ func TestLists(t *testing.T) {
 	// A list that contains itself must not cause an endless loop.
 	endless := map[string][]byte{"a/data.pkl": []byte("\x80\x02]q\x00(h\x00h\x00h\x00e.")}
 	if _, err := parse(archive(t, zip.Store, endless)); err == nil {
-		t.Error("a list of nothing but itself was read")
+		t.Error("a list that contains only itself was read")
 	}
 }
 
@@ -145,11 +145,12 @@ func TestBeside(t *testing.T) {
 			"complex": "type complex64 are not supported", "expanded": "shape [1000] and strides [0]",
 		} {
 			if _, _, ok, err := f.Tensor(tensor); !ok || err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: %s: %v, expected %q", name, tensor, err, want)
+				t.Errorf("%s: %s: found %v, error %v, want it found with an error that contains %q",
+					name, tensor, ok, err, want)
 			}
 		}
 		if n, ok := f.Number("step"); !ok || n != 1234 {
-			t.Errorf("%s: step is %d, %v", name, n, ok)
+			t.Errorf("%s: step is %d (found %v), want 1234", name, n, ok)
 		}
 		var values []string
 		for _, s := range f.Skipped() {
@@ -163,14 +164,15 @@ func TestBeside(t *testing.T) {
 			"optimizer_object (torch.optim.adam.Adam)", "optimizer.param_groups.0.lr (number)",
 		} {
 			if !slices.Contains(f.Skipped(), s) {
-				t.Errorf("%s: %s is not listed", name, s)
+				t.Errorf("%s: %s is not listed as skipped", name, s)
 			}
 		}
 		if order == nil {
 			order, skipped = f.Order(), values
 		}
 		if !slices.Equal(f.Order(), order) || !slices.Equal(values, skipped) {
-			t.Errorf("%s has %v and %v; beside has %v and %v", name, f.Order(), values, order, skipped)
+			t.Errorf("%s has the tensors %v and skips %v; the first file has %v and skips %v",
+				name, f.Order(), values, order, skipped)
 		}
 	}
 }
@@ -186,7 +188,8 @@ func TestWholeModules(t *testing.T) {
 	} {
 		_, err := parse(golden(t, name))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(failure.HintOf(err), "state_dict()") {
-			t.Errorf("%s: %v, expected %q", name, err, want)
+			t.Errorf("%s: error %v (hint %q), want one with %q and a hint with state_dict()",
+				name, err, failure.HintOf(err), want)
 		}
 	}
 }
@@ -200,7 +203,7 @@ func TestUnknownElements(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, ok, err := f.Tensor("w"); !ok || err == nil || !strings.Contains(err.Error(), "torch.Float7Storage") {
-		t.Errorf("%v, %v", ok, err)
+		t.Errorf("found %v, error %v, want w found with an error about torch.Float7Storage", ok, err)
 	}
 	untyped := []byte("\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v3\n((X\x07\x00\x00\x00storage" +
 		"ctorch.storage\nUntypedStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQK\x00K\x04\x85K\x01\x85\x89N" +
@@ -209,7 +212,7 @@ func TestUnknownElements(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, ok, err := f.Tensor("w"); !ok || err == nil || !strings.Contains(err.Error(), "torch.float8_e4m3fn") {
-		t.Errorf("%v, %v", ok, err)
+		t.Errorf("found %v, error %v, want w found with an error about torch.float8_e4m3fn", ok, err)
 	}
 }
 
@@ -277,15 +280,15 @@ func TestHostileFiles(t *testing.T) {
 		before := allocated()
 		_, err := parse(c.data)
 		if err == nil {
-			t.Errorf("%s was read", c.name)
+			t.Errorf("%s was read, want an error with %q", c.name, c.want)
 			continue
 		}
 		contains := func(want string) bool { return strings.Contains(err.Error(), want) }
 		if !slices.ContainsFunc(strings.Split(c.want, "|"), contains) {
-			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
+			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
 		if grown := allocated() - before; grown > 16<<20 {
-			t.Errorf("%s took %d MB", c.name, grown>>20)
+			t.Errorf("%s took %d MiB of memory, want at most 16", c.name, grown>>20)
 		}
 	}
 	// The storage is too small for the tensor, is missing from the archive, has another size, or lies outside the
@@ -298,16 +301,16 @@ func TestHostileFiles(t *testing.T) {
 	} {
 		f, err := parse(archive(t, zip.Store, entries))
 		if err != nil {
-			t.Errorf("a tensor whose storage is wrong: %v; expected an error only when it is read", err)
+			t.Errorf("a tensor whose storage is wrong: error %v at opening, want one only when the tensor is read", err)
 			continue
 		}
 		if _, _, _, err := f.Tensor("w"); err == nil || !strings.Contains(err.Error(), "w: ") {
-			t.Errorf("a tensor with a wrong storage: %v", err)
+			t.Errorf("reading a tensor whose storage is wrong: error %v, want one that names w", err)
 		}
 	}
 	// A dictionary that contains itself must not cause an endless loop.
 	if _, err := parse(pickled("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00s.")); err == nil {
-		t.Error("a dictionary of nothing but itself was read")
+		t.Error("a dictionary that contains only itself was read")
 	}
 }
 
@@ -333,7 +336,8 @@ func FuzzParse(f *testing.F) {
 		for _, name := range file.Names() {
 			v, shape, ok, err := file.Tensor(name)
 			if err == nil && (!ok || len(v) > len(data)) {
-				t.Errorf("tensor %q of shape %v has %d elements in a file of %d bytes", name, shape, len(v), len(data))
+				t.Errorf("tensor %q of shape %v (found %v) has %d elements in a file of %d bytes",
+					name, shape, ok, len(v), len(data))
 			}
 		}
 	})

@@ -57,11 +57,13 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 						want.FieldRMS},
 				} {
 					if !near(v[0], v[1], math.Abs(v[1]), 1e-4) {
-						t.Errorf("%s, %s, step %d: %s %v in micro-batches, %v in one batch", be.Class(), c.Kind, step, name, v[0], v[1])
+						t.Errorf("%s, %s, step %d: %s %v in micro-batches, %v in one batch",
+							be.Class(), c.Kind, step, name, v[0], v[1])
 					}
 				}
 				if got.Rate != want.Rate || !got.Applied {
-					t.Errorf("%s, %s, step %d: %+v in micro-batches, %+v in one batch", be.Class(), c.Kind, step, got, want)
+					t.Errorf("%s, %s, step %d: %+v in micro-batches, want the rate of %+v in one batch, and Applied",
+						be.Class(), c.Kind, step, got, want)
 				}
 				for i, v := range parts.PerSample.Values {
 					if w := float64(whole.PerSample.Values[i]); !near(float64(v), w, max(1, math.Abs(w)), 1e-4) {
@@ -86,7 +88,7 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 					norm += float64(v) * float64(v)
 				}
 				if got.Name != want.Name || math.Sqrt(diff) > 1e-3*math.Sqrt(norm)+1e-6 {
-					t.Errorf("%s, %s: the error of %s is %.2g, its norm %.2g",
+					t.Errorf("%s, %s: the error of %s is %.2g, want at most 1e-3 of its norm %.2g",
 						be.Class(), c.Kind, want.Name, math.Sqrt(diff), math.Sqrt(norm))
 				}
 			}
@@ -127,7 +129,7 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 		}
 		s.exe = s.exe.(*failing).Executable
 		if !bytes.Equal(before, bytesOf(t, s, 3)) {
-			t.Errorf("%s: a part of a step changed the state", be.Class())
+			t.Errorf("%s: a step that failed after some micro-batches changed the state", be.Class())
 		}
 		whole := tr.new(t, be)
 		tr.run(t, whole, 0, 4)
@@ -140,7 +142,7 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.Has(optim.Sum) {
-			t.Errorf("%s: sums of gradients are in a checkpoint", be.Class())
+			t.Errorf("%s: a checkpoint contains sums of gradients", be.Class())
 		}
 	}
 }

@@ -62,7 +62,8 @@ func TestBins(t *testing.T) {
 		for i, g := range got {
 			w := want[i]
 			if int(g.Count) != len(w.losses) || g.From != float64(i)/10 || g.To != float64(i+1)/10 || g.NonFinite != 0 {
-				t.Fatalf("%s, bin %d: %+v, want %d samples", name, i, g, len(w.losses))
+				t.Fatalf("%s, bin %d: %+v, want %d finite samples from %v to %v",
+					name, i, g, len(w.losses), float64(i)/10, float64(i+1)/10)
 			}
 			for what, v := range map[string][2]float64{
 				"loss": {g.Loss, stat.Mean(w.losses, nil)}, "root mean square": {g.GradRMS, math.Sqrt(stat.Mean(w.squares, nil))},

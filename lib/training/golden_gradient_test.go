@@ -227,7 +227,7 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 		worst = max(worst, math.Abs(v-g.TrainGrad[i])/scale)
 	}
 	if !(worst <= tolerance) {
-		t.Errorf("grad Phi is off by %.1e of its largest element", worst)
+		t.Errorf("grad Phi is off by %.1e of its largest element, want at most %.1e", worst, tolerance)
 	}
 	grads, updated := out[2:2+len(s.params)], out[2+len(s.params):]
 	worst = 0

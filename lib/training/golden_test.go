@@ -233,7 +233,7 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	for step := range g.Loss {
 		m := goldenStep(t, s, g, path, step)
 		if !m.Applied || !near(m.Loss, g.Loss[step], max(0.1, math.Abs(g.Loss[step])), tolerance) {
-			t.Errorf("step %d: loss %v (applied %v), want %v", step, m.Loss, m.Applied, g.Loss[step])
+			t.Errorf("step %d: loss %v (applied %v), want %v, applied", step, m.Loss, m.Applied, g.Loss[step])
 		}
 		if !near(m.GradNorm, g.GradNorm[step], g.GradNorm[step], 3*tolerance) {
 			t.Errorf("step %d: gradient norm %v, want %v", step, m.GradNorm, g.GradNorm[step])
@@ -296,7 +296,7 @@ func goldenStep(t *testing.T, s *Trainer, g golden, path homotopy.Schedule, step
 		"values": {s.PerSample.Values, g.Values[step]},
 	} {
 		if len(c.got) != g.Batch {
-			t.Fatalf("%d %s for %d samples", len(c.got), name, g.Batch)
+			t.Fatalf("%d %s for %d samples, want one each", len(c.got), name, g.Batch)
 		}
 		for i, want := range c.want { // no values without a potential
 			if v := c.got[i]; !near(float64(v), want, max(0.1, math.Abs(want)), tolerance) {

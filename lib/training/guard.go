@@ -14,7 +14,7 @@ import (
 // If at least ten consecutive steps are skipped and the last of them is a spike, the scale of the gradient has changed.
 // The guard then discards its norms and learns the new scale. Otherwise it would skip all further steps.
 //
-// Note: the mean was rejected in favour of the median, because a few large norms would raise it. Only applied steps
+// Note: the mean was rejected in favour of the median, because a few large norms raise the mean. Only applied steps
 // count, so that a few spikes do not raise the limit for later spikes.
 type Guard struct {
 	Factor    float64   `json:"factor"`              // 0 means no limit

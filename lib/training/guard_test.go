@@ -78,7 +78,8 @@ func TestGuardResumes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if raw, err = json.Marshal(a); err != nil || !bytes.Equal(raw, again) || a.Limit() != b.Limit() {
-			t.Fatalf("after %d steps the guard is %s, the one read from JSON %s (%v)", cut+1, raw, again, err)
+			t.Fatalf("after %d steps the guard is %s with limit %v, the one read from JSON %s with limit %v (%v)", cut+1,
+				raw, a.Limit(), again, b.Limit(), err)
 		}
 	}
 }
@@ -132,10 +133,10 @@ func TestGuardEndsARun(t *testing.T) {
 	}
 	var diverged *DivergedError
 	if !errors.As(err, &diverged) || diverged.Steps != 100 || diverged.Last.GradNorm != 7 {
-		t.Errorf("error %v, want one of 100 steps", err)
+		t.Errorf("error %v, want a DivergedError after 100 steps, the last with gradient norm 7", err)
 	}
 	if g.NonFinite != 199 || g.Spikes != 0 {
-		t.Errorf("%d not finite and %d spikes, want 199 and 0", g.NonFinite, g.Spikes)
+		t.Errorf("%d steps not finite and %d spikes, want 199 and 0", g.NonFinite, g.Spikes)
 	}
 }
 
@@ -195,7 +196,8 @@ func TestGuardSkipsSpikes(t *testing.T) {
 						}
 					})
 					if !m.Spike || m.Applied || !bytes.Equal(before, bytesOf(t, s, step)) {
-						t.Errorf("%s: a batch of values 300 times as large: %+v at a limit of %v", tr.name, m, s.Limit)
+						t.Errorf("%s: a batch of values 300 times as large: %+v at a limit of %v, want a spike that changes nothing",
+							tr.name, m, s.Limit)
 					}
 					if err := g.Observe(m); err != nil {
 						t.Fatal(err)

@@ -67,8 +67,8 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 			allowed := uint64(steps / 2) // for occasional allocations of the runtime itself
 			if mallocs > allowed || grown > 64<<10 {
-				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs,
-					grown)
+				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes, want at most %d and 64 KiB",
+					be.Class(), c.name, steps, mallocs, grown, allowed)
 			}
 		}
 	}
@@ -101,7 +101,7 @@ func TestMemoryIsPlanned(t *testing.T) {
 	}
 	grown := float64(heap() - before)
 	if planned := float64(s.MemoryBytes()); math.Abs(grown-planned) > 0.05*planned {
-		t.Errorf("the heap grew by %.0f bytes, planned %.0f", grown, planned)
+		t.Errorf("the heap grew by %.0f bytes, want the planned %.0f within 5%%", grown, planned)
 	}
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(b)

@@ -35,10 +35,11 @@ func TestRemat(t *testing.T) {
 			plain, bytesPlain, memoryPlain := trainRemat(t, c.config, c.objective, false)
 			remat, bytesRemat, memoryRemat := trainRemat(t, c.config, c.objective, true)
 			if !slices.Equal(plain, remat) || !bytes.Equal(bytesPlain, bytesRemat) {
-				t.Errorf("losses %v with rematerialisation, %v without, or the checkpoints differ", remat, plain)
+				t.Errorf("losses are %v with rematerialisation and %v without, want the same, and equal checkpoints",
+					remat, plain)
 			}
 			if share := float64(memoryRemat) / float64(memoryPlain); share > c.share {
-				t.Errorf("the memory is %.2f of %d bytes, want at most %.2f", share, memoryPlain, c.share)
+				t.Errorf("rematerialisation leaves %.2f of %d bytes of memory, want at most %.2f", share, memoryPlain, c.share)
 			}
 		})
 	}
@@ -105,6 +106,7 @@ func TestRematVariance(t *testing.T) {
 		memory[i] = v.exe.MemoryBytes()
 	}
 	if !slices.Equal(results[0], results[1]) || memory[1] >= memory[0] {
-		t.Errorf("with rematerialisation %v in %d bytes, without %v in %d", results[1], memory[1], results[0], memory[0])
+		t.Errorf("with rematerialisation %v in %d bytes, want %v in fewer than %d",
+			results[1], memory[1], results[0], memory[0])
 	}
 }

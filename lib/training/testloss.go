@@ -40,7 +40,7 @@ func NewTestLoss(be backend.Backend, c potential.Config, objective string, n int
 
 // Measure returns the losses of samples 0 to count-1 with the given weights, which are keyed by parameter name. A loss
 // is the mean over the dimensions of a sample, without the weight of its time. fill sets the data, noise, time and
-// label of sample i in a row of b, whose labels are 0.
+// label of sample i in a row of b. Before each call, the labels of the row are 0.
 func (l *TestLoss) Measure(
 	weights map[string][]float32, count int, fill func(i, row int, b *Batch),
 ) ([]float32, error) {

@@ -211,7 +211,8 @@ func (b *table) row(t *testing.T, c benchCase) {
 	all := slices.Concat(torch, base, ours)
 	for _, p := range all {
 		if p.first.Parameters != all[0].first.Parameters {
-			t.Errorf("%s: two processes have %d and %d parameters", c.name, p.first.Parameters, all[0].first.Parameters)
+			t.Errorf("%s: two processes have %d and %d parameters, want the same number",
+				c.name, p.first.Parameters, all[0].first.Parameters)
 		}
 	}
 	for range *torchRounds {
@@ -287,7 +288,7 @@ func TestSameAsTorch(t *testing.T) {
 		}
 		same := near(us.Value, them.Value, math.Abs(them.Value), 1e-3) && near(us.Norm, them.Norm, them.Norm, 1e-3)
 		if p.first.Parameters != them.Parameters || !same {
-			t.Errorf("%s: %d parameters, value %v, gradient norm %v; PyTorch has %d, %v and %v", c.name,
+			t.Errorf("%s: %d parameters, value %v, gradient norm %v; PyTorch has %d, %v and %v, want the same", c.name,
 				p.first.Parameters, us.Value, us.Norm, them.Parameters, them.Value, them.Norm)
 		}
 	}

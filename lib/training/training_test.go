@@ -153,7 +153,8 @@ func TestResumeIsExact(t *testing.T) {
 			}
 			got := tr.run(t, resumed, c.Step, 8)
 			if got != want {
-				t.Errorf("%s, %s: the last step of the resumed run gives %+v, of the whole run %+v", be.Class(), tr.name, got, want)
+				t.Errorf("%s, %s: the last step of the resumed run gives %+v, of the whole run %+v",
+					be.Class(), tr.name, got, want)
 			}
 			if !bytes.Equal(bytesOf(t, resumed, 8), bytesOf(t, whole, 8)) {
 				t.Errorf("%s, %s: the checkpoints after 8 steps differ", be.Class(), tr.name)
@@ -178,7 +179,7 @@ func TestInitialise(t *testing.T) {
 			t.Fatal(err)
 		}
 		if bytes.Equal(first, bytesOf(t, s, 0)) {
-			t.Errorf("%s: the seed does not matter", tr.name)
+			t.Errorf("%s: seeds 5 and 6 give the same initial state", tr.name)
 		}
 		n := len(s.optim.EMAHalfLifeImages)
 		for k := range n {
@@ -255,14 +256,15 @@ func TestSkippedStepLeavesNoTrace(t *testing.T) {
 			before := bytesOf(t, s, 3)
 			m := tr.take(t, s, 3, func(b *Batch) { b.X[1] = float32(math.NaN()) })
 			if m.Applied || !m.NonFinite || m.Spike {
-				t.Errorf("%s, %s: a step on NaN gives %+v, want NonFinite", be.Class(), tr.name, m)
+				t.Errorf("%s, %s: a step on NaN gives %+v, want one skipped as NonFinite", be.Class(), tr.name, m)
 			}
 			if !bytes.Equal(before, bytesOf(t, s, 3)) {
 				t.Errorf("%s, %s: a step on NaN changed the state", be.Class(), tr.name)
 			}
 			s.Limit = 1e-6
 			if m = tr.take(t, s, 3, nil); m.Applied || m.NonFinite || !m.Spike || !(m.GradNorm > s.Limit) {
-				t.Errorf("%s, %s: a step beyond the limit gives %+v, want Spike", be.Class(), tr.name, m)
+				t.Errorf("%s, %s: a step beyond the limit gives %+v, want one skipped as Spike, with a norm above the limit",
+					be.Class(), tr.name, m)
 			}
 			if !bytes.Equal(before, bytesOf(t, s, 3)) {
 				t.Errorf("%s, %s: a step beyond the limit changed the state", be.Class(), tr.name)
@@ -289,10 +291,11 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 		first := frozen.run(t, s, 0, 1)
 		last := frozen.run(t, s, 1, 150)
 		if !(last.Loss < first.Loss) {
-			t.Errorf("%s: loss %v at first, %v after 150 steps on one batch", tr.name, first.Loss, last.Loss)
+			t.Errorf("%s: loss %v at first, %v after 150 steps on one batch, want it to fall", tr.name, first.Loss, last.Loss)
 		}
 		if last.Rate != adam(1).LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
-			t.Errorf("%s: wrong rate, gradient norm or field: %+v", tr.name, last)
+			t.Errorf("%s: %+v, want learning rate %v, a positive gradient norm, and a field unless it is the classifier",
+				tr.name, last, adam(1).LearningRate)
 		}
 	}
 }
@@ -321,7 +324,7 @@ func TestDropoutMasks(t *testing.T) {
 	}
 	first := loss(3, 0)
 	if again := loss(3, 0); again != first {
-		t.Errorf("one seed and step gave the losses %v and %v", first, again)
+		t.Errorf("one seed and step gave the losses %v and %v, want the same", first, again)
 	}
 	for _, c := range []struct {
 		seed uint64

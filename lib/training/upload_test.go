@@ -40,7 +40,7 @@ func TestUpload(t *testing.T) {
 		}
 		for step, want := range got[0] {
 			if got[1][step] != want {
-				t.Errorf("%s, step %d: %+v, want %+v", be.Class(), step, got[1][step], want)
+				t.Errorf("%s, step %d: %+v with uploads, %+v without, want the same", be.Class(), step, got[1][step], want)
 			}
 		}
 	}

@@ -102,7 +102,7 @@ func TestGradientVarianceByHand(t *testing.T) {
 				want := BinVariance{Batches: batches, Variance: (squares - mean) * batches / (batches - 1), MeanSquare: mean}
 				if !near(got[bin].Variance, want.Variance, squares, 1e-4) || !near(got[bin].MeanSquare, mean, squares, 1e-4) ||
 					got[bin].Batches != batches {
-					t.Errorf("%s, %s, bin %d: %+v, want %+v", be.Class(), c.Kind, bin, got[bin], want)
+					t.Errorf("%s, %s, bin %d: %+v, computed from the gradients %+v", be.Class(), c.Kind, bin, got[bin], want)
 				}
 			}
 		}
@@ -125,7 +125,7 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 		t.Fatal(err)
 	}
 	if same[0].Variance > 1e-12*same[0].MeanSquare || same[0].MeanSquare <= 0 {
-		t.Errorf("the same batch three times: %+v, want a variance of 0", same[0])
+		t.Errorf("the same batch three times: %+v, want a variance of 0 and a mean square above 0", same[0])
 	}
 	const pairs = 1000
 	two, err := v.Measure(weights, pairs, 2, func(bin, k int, b *Batch) error { return fill(0, 2*bin+k, b) })
@@ -144,7 +144,7 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 	}
 	deviation := math.Sqrt((square - mean*mean) / pairs)
 	if math.Abs(mean-all[0].Variance) > 4*deviation {
-		t.Errorf("variance %v ± %v from pairs, %v from all batches", mean, deviation, all[0].Variance)
+		t.Errorf("variance %v ± %v from pairs, %v from all batches, want them to agree", mean, deviation, all[0].Variance)
 	}
 	if want := all[0].MeanSquare + all[0].Variance/2; math.Abs(meanSquare-want) > 0.1*want {
 		t.Errorf("|mean g|² of pairs is %v, want |E g|² + variance/2 = %v", meanSquare, want)
@@ -176,7 +176,8 @@ func TestEnergyHasMoreVariance(t *testing.T) {
 		}
 	}
 	if !(ratio[9] > 5*ratio[4]) {
-		t.Errorf("energy's variance over matching's by time: %.3g, want far more at the end", ratio)
+		t.Errorf("energy's variance over matching's by time: %.3g, want over 5 times as much in the last bin as in bin 4",
+			ratio)
 	}
 	t.Logf("energy's variance over matching's by time: %.3g", ratio)
 }

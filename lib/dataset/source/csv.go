@@ -80,7 +80,8 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 		return nil, err
 	}
 	t, err := decodeTable(f, before.Size(), opt)
-	// The last line of a growing table may be incomplete, so a change of the file explains any other error.
+	// The last line of a growing table may be incomplete. So if the file has changed, the change is reported instead of
+	// any error from decoding.
 	if after, statErr := f.Stat(); statErr != nil || after.Size() != before.Size() ||
 		!after.ModTime().Equal(before.ModTime()) {
 		return nil, errors.Join(statErr, fileError(changedHint, opt.Path, "file",

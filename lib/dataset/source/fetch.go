@@ -69,8 +69,8 @@ func (p *published) digest() string {
 
 // Fetch downloads a published source from its publisher into the user's cache directory, unless Locate finds the files.
 // An interrupted download resumes. Files appear only after they have matched the published checksum. Before each file,
-// Fetch calls bar, which returns two functions: Fetch calls progress with numbers of bytes while the file arrives, and
-// end after the file.
+// Fetch calls bar, which returns two functions: progress, which Fetch calls with numbers of bytes while the file
+// arrives, and end, which it calls after the file.
 func Fetch(
 	ctx context.Context, source string, log *slog.Logger, bar func() (progress func(done, total int64), end func()),
 ) error {

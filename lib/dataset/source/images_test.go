@@ -250,7 +250,7 @@ func TestImagesBroken(t *testing.T) {
 			}
 		}
 	}
-	// A set without a sound image and a set of mixed sizes are errors.
+	// A set without an intact image and a set of mixed sizes are errors.
 	bad := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil}
 	_, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, bad), SkipBroken: true})
 	if err == nil || !strings.Contains(err.Error(), "an intact one") {

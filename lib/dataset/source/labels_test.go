@@ -16,8 +16,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestFolderSplits: folders that are named like splits, such as train and val, become the splits, in whatever folder
-// they are.
+// TestFolderSplits: folders that are named like splits, such as train and val, become the splits, even below other
+// folders.
 func TestFolderSplits(t *testing.T) {
 	for _, c := range []struct {
 		file   string

@@ -12,7 +12,7 @@ type entropy interface {
 	check() error
 }
 
-// readUnits reads the units of a scan. For each block, it calls at, which returns the memory for the coefficients, then
+// readUnits reads the units of a scan. For each block, it gets the memory for the coefficients from the function at,
 // reads the coefficients and calls done. x and y count the blocks of the component. readUnits calls rowDone after each
 // row of units.
 func (d *decoder) readUnits(
