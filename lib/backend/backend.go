@@ -34,9 +34,9 @@ func F32(v []float32) Buffer { return Buffer{F32: v} }
 // name. After each run the state takes the value of Out. If Out is nil, only Load changes the state.
 type State struct {
 	In, Out *graphop.Node
-	// Exact makes values that are computed from the state keep the graph's element type, even if the engine rounds
-	// activations to bfloat16. The samples of a solver need this, because many small steps are added to them; weights do
-	// not.
+	// If Exact is set, values that are computed from the state keep the graph's element type, even if the engine rounds
+	// activations to bfloat16. The samples of a solver need this, because a solver adds many small steps to them. Weights
+	// do not need it.
 	Exact bool
 }
 
@@ -56,7 +56,7 @@ type Executable interface {
 	Run(in, out []Buffer) error
 	// Upload copies v, the value of input i in a later run, to the engine's memory. The caller passes the returned copy to
 	// one Run in place of v. The inputs of a step can thus be copied during the previous step. An engine that computes in
-	// host memory returns v itself, so v must not change until that run has ended.
+	// host memory makes no copy and returns v itself. So the caller must not change v until that Run has ended.
 	Upload(i int, v Buffer) (Buffer, error)
 	// Load sets the state with the given name. States are 0 until they are loaded.
 	Load(name string, v Buffer) error

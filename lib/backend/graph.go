@@ -21,14 +21,19 @@ func (g Graph) Roots() []*graphop.Node {
 	return append(r, g.Outputs...)
 }
 
-// Check validates the graph for Compile and returns the graph's element type, float32 or float64. A graph is valid if
-// it has outputs or next states, if every node without an operation is an input or a state, if every next state has the
-// shape of its state, and if every operation belongs to package graphop.
+// Check validates the graph for Compile and returns the graph's element type. A graph is valid if
+//
+//   - it has outputs or next states;
+//   - no input, state or output is nil;
+//   - inputs, states, next states and outputs have the same element type, float32 or float64;
+//   - every input and state is a node without an operation and is declared once;
+//   - every other node has an operation of package graphop;
+//   - every next state has the shape of its state.
 func (g Graph) Check() (tensor.Dtype, error) {
 	var dt tensor.Dtype
 	all := g.Roots()
 	if len(all) == 0 {
-		return dt, errors.New("compile: the graph has no outputs")
+		return dt, errors.New("compile: the graph has neither outputs nor next states")
 	}
 	leaves := slices.Clone(g.Inputs)
 	for _, s := range g.State {
@@ -51,10 +56,10 @@ func (g Graph) Check() (tensor.Dtype, error) {
 	declared := map[*graphop.Node]bool{}
 	for _, n := range leaves {
 		if n.Op() != nil {
-			return dt, fmt.Errorf("compile: %v is declared as an input or state but is computed", n)
+			return dt, fmt.Errorf("compile: %v is declared as an input or state, but it has an operation", n)
 		}
 		if declared[n] {
-			return dt, fmt.Errorf("compile: input %s is declared twice", n.Name())
+			return dt, fmt.Errorf("compile: %s is declared twice among the inputs and states", n.Name())
 		}
 		declared[n] = true
 	}

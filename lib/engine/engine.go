@@ -108,9 +108,8 @@ func choose() choice {
 func Linked() []string { return []string{enginename.Tape, enginename.Go} }
 
 // OpenFor opens the engine that a job computes on, and records and logs it. It warns if the results may differ between
-// processes. With the input tuning, XLA uses the kernels of that tuning; in the tune command, OpenFor makes the job
-// write the kernels that XLA chooses. For engines that XLA does not tune, the input tuning and the tune command are
-// usage errors.
+// processes. If the job has a tuning as input, XLA uses the kernels of that tuning. In the tune command, OpenFor makes
+// the job write the kernels that XLA chooses. If XLA does not tune the engine, both are usage errors.
 func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
 	be, err := openFor(ctx, job, name)
 	if err != nil {

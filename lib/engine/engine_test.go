@@ -15,7 +15,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// openAs names the environment variable that makes this binary open an engine and print the result.
+// openAs is the name of the environment variable that makes this binary open an engine and print the result.
 const openAs = "VAPO_ENGINE_TEST_OPEN"
 
 func TestMain(m *testing.M) {

@@ -39,7 +39,7 @@ const (
 // factors with float32 activations, which no engine uses any more.
 var suffixes = map[Precision]string{TF32: "-tf32", BFloat16: "-bfloat16"}
 
-// formerBF16 is the former suffix that Current replaces by that of BFloat16.
+// formerBF16 is the suffix of former classes. Current replaces it by the suffix of BFloat16.
 const formerBF16 = "-bf16"
 
 // Name is a parsed engine name. All fields but Engine apply to XLA only.

@@ -9,7 +9,7 @@ import (
 )
 
 // ConvRole selects one of three convolutions: the convolution itself, its gradient with respect to the image, or its
-// gradient with respect to the filter. Each is linear in both inputs, and the derivatives of each are the other two.
+// gradient with respect to the filter. Each is linear in each of its two inputs, and its derivatives are the other two.
 type ConvRole int
 
 // The three convolutions, for x [N,Cin,H,W], w [Cout,Cin,KH,KW] and y, g [N,Cout,OH,OW].

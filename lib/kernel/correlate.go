@@ -3,7 +3,7 @@ package kernel
 import "vapo/lib/microkernel"
 
 // correlation is the part that Conv and ConvInputGrad share. Every output channel is a sum over input channels and
-// taps; each term is a weight times a view of the input. The views of one block of input channels are copied at a time.
+// taps; each term is a weight times a view of the input. Views are copied for one block of input channels at a time.
 // A block is small enough for the second-level cache, and its contribution is added to all output channels. If input
 // and output have the same size, some machines are faster without copies. On these machines, the micro-kernel reads the
 // input through windows.

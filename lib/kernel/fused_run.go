@@ -4,11 +4,14 @@ import "unsafe"
 
 // worker is the state of one goroutine.
 type worker[T Float] struct {
-	data     [][]T // by buffer: scratch memory, or the current row's part of a slot
-	base     []int // by register: where the current row starts in its slot
-	index    []int // the index of the current row along each outer dimension
-	sums     []rowSum[T]
-	expanded []int // by register: 1 + the block, or 1 + the offset of the single value, that its expansion holds; or 0
+	data  [][]T // by buffer: scratch memory, or the current row's part of a slot
+	base  []int // by register: where the current row starts in its slot
+	index []int // the index of the current row along each outer dimension
+	sums  []rowSum[T]
+
+	// expanded records, by register, what the register's expansion holds: 1 + the index of a block, or 1 + the index of
+	// the single value that it repeats. 0 means nothing.
+	expanded []int
 }
 
 func (f *Fused[T]) newWorker() *worker[T] {

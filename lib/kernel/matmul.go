@@ -28,7 +28,7 @@ type MatMul[T Float] struct {
 // packed is scratch memory for a factor in the layout that the micro-kernel reads.
 type packed[T Float] struct {
 	parts int   // panels or strips of a product
-	early bool  // several tiles read each part, so all are packed before the tiles; otherwise each tile packs its own
+	early bool  // several tiles read each part, so all parts are packed first; otherwise each tile packs its own
 	size  int   // elements of a buffer
 	bufs  [][]T // one for each worker, or one for all workers
 }
@@ -67,7 +67,7 @@ const (
 // that b is stored [n, k]. It panics if a size is below 1.
 func NewMatMul[T Float](transA, transB bool, batch, m, n, k int) *MatMul[T] {
 	if min(batch, m, n, k) < 1 {
-		panic(fmt.Sprintf("kernel: product of %d matrices [%d, %d] and [%d, %d]", batch, m, k, k, n))
+		panic(fmt.Sprintf("kernel: %d products of [%d, %d] and [%d, %d], expected sizes of at least 1", batch, m, k, k, n))
 	}
 	p := &MatMul[T]{batch: batch}
 	if p.swapped = n < narrow && n < m; p.swapped {

@@ -68,8 +68,8 @@ func (t *task) work(worker int) {
 }
 
 // pool keeps helpers waiting for loops: one for every core except the caller's. Only one loop at a time runs in
-// parallel. If another loop starts meanwhile, because two executables run at once, that loop runs only on its caller's
-// goroutine.
+// parallel. If another loop starts meanwhile, because two executables run at once or loops are nested, that loop runs
+// only on its caller's goroutine.
 type pool struct {
 	once    sync.Once
 	mu      sync.Mutex
@@ -124,8 +124,8 @@ func (h *helper) give() {
 // await returns when the helper has been given loop number turn. Receiving a wake-up is not enough: the wake-up may
 // belong to an earlier loop, which the helper found by polling and has already run.
 //
-// The helper must publish asleep before it looks at turn again, or give could miss it. Swap, unlike Store, keeps that
-// order in QEMU too, which lets an ARM load pass an earlier store on x86.
+// The helper must set asleep before it looks at turn again; otherwise give might not wake it. Swap, unlike Store,
+// keeps that order even if QEMU emulates ARM on x86, where QEMU lets a load pass an earlier store.
 func (h *helper) await(turn int64) {
 	for {
 		for range polls.Load() {
@@ -148,7 +148,7 @@ func (t *task) leave() {
 }
 
 // finish returns when all helpers have finished. As in await, receiving a signal is not enough, because it may be a
-// late one from the previous loop. Like await, finish uses Swap to publish asleep before it looks at pending again.
+// late one from the previous loop. Like await, finish uses Swap to set asleep before it looks at pending again.
 func (t *task) finish() {
 	for {
 		for range polls.Load() {

@@ -7,7 +7,7 @@ import (
 	"vapo/lib/portable"
 )
 
-// Code names a pointwise operation.
+// Code identifies a pointwise operation.
 type Code uint8
 
 // The pointwise operations. Operands are a, b and c; P and Q are constants of the instruction.

@@ -24,7 +24,7 @@ func Cholesky(n int, a []float64, stride int) error {
 			return ErrNotPositiveDefinite
 		}
 		if next := j + rows; next < n {
-			solveRows(n-next, a[j*stride+j:], a[j*stride+next:], stride) // rows is factorBlock if rows follow
+			solveRows(n-next, a[j*stride+j:], a[j*stride+next:], stride) // only the last block may be smaller than factorBlock
 			updateUpper(n, next, rows, a, stride)
 		}
 	}

@@ -74,7 +74,8 @@ func tridiagonalEigenvalues(d, e []float64) bool {
 			to++
 		}
 		block, off := d[from:to+1], e[from:to]
-		// Each sweep ends at row 0. If the smaller values are at this end, the iteration finds small eigenvalues first.
+		// The iteration finds eigenvalues from row 0 on. The smaller values are moved to this end, so that it finds small
+		// eigenvalues first.
 		if math.Abs(block[len(block)-1]) < math.Abs(block[0]) {
 			slices.Reverse(block)
 			slices.Reverse(off)

@@ -24,10 +24,11 @@ import (
 // ErrNotPositiveDefinite is the error that Cholesky returns for a matrix without a Cholesky factor.
 var ErrNotPositiveDefinite = errors.New("matrix is not positive definite")
 
-// checkMatrix panics if a matrix [rows, cols] with the given stride does not fit into length elements.
+// checkMatrix panics if rows or cols is negative, the stride is shorter than a row, or the matrix [rows, cols] does not
+// fit into length elements.
 func checkMatrix(rows, cols, stride, length int) {
 	if rows < 0 || cols < 0 {
-		panic(fmt.Sprintf("linalg: matrix of %d by %d", rows, cols))
+		panic(fmt.Sprintf("linalg: matrix of %d by %d, expected sizes of 0 or more", rows, cols))
 	}
 	if stride < cols {
 		panic("linalg: row stride shorter than a row")

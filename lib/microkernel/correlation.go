@@ -34,7 +34,8 @@ func NewWindow(h, w, kh, kw, padH, padW, first, cols int) Window {
 
 func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 	if cols < 1 || cols > Columns || first < 0 || first+cols > h*w {
-		panic(fmt.Sprintf("microkernel: window of the pixels from %d to %d in images of %d x %d", first, first+cols, h, w))
+		panic(fmt.Sprintf("microkernel: window of pixels [%d, %d), expected 1 to %d of the %d pixels of an image",
+			first, first+cols, Columns, h*w))
 	}
 	n := Window{cols: cols}
 	for dy := -padH; dy < kh-padH; dy++ {

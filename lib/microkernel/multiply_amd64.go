@@ -36,7 +36,7 @@ var (
 //lint:ignore U1000 only the assembly reads it
 var masks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 
-// Name names the vector instructions that products use on this machine.
+// Name returns the name of the vector instructions that products use on this machine.
 func Name() string {
 	switch {
 	case hasAVX512:

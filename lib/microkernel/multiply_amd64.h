@@ -23,7 +23,7 @@ TEXT name(SB), NOSPLIT, $0-72; \
 #define LOAD2 MOVU (DI)(R9*SIZE), Z24; MOVU.Z 64(DI)(R9*SIZE), K4, Z25
 #define LOAD3 MOVU (DI)(R9*SIZE), Z24; MOVU 64(DI)(R9*SIZE), Z25; MOVU.Z 128(DI)(R9*SIZE), K4, Z26
 
-// AVX2 kernels compute four rows of one to three vectors. In those of one or two, Y14 is the mask of the last vector.
+// AVX2 kernels compute four rows of one to three vectors. If a row has one or two vectors, Y14 is the mask of the last.
 
 #define LOADY1 MASKMOV (DI)(R9*SIZE), Y14, Y12
 #define LOADY2 MOVU (DI)(R9*SIZE), Y12; MASKMOV 32(DI)(R9*SIZE), Y14, Y13

@@ -5,7 +5,7 @@ import "sync"
 //go:noescape
 func kernel8x3x4(k int, a, b *float32, off *int, c *float32, stride, rows, add int)
 
-// Name names the vector instructions that products use on this machine.
+// Name returns the name of the vector instructions that products use on this machine.
 func Name() string { return "NEON" }
 
 const (

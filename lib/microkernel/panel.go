@@ -6,7 +6,8 @@ import "fmt"
 // CopyPanel packs up to Panel rows of it into a panel for Product.
 func CopyPanel[T Float](dst, src []T, stride, rows, cols int) {
 	if rows < 1 || rows > Panel || cols < 1 || stride < 0 {
-		panic(fmt.Sprintf("microkernel: copy of %d rows and %d columns, expected 1 to %d and at least 1", rows, cols, Panel))
+		panic(fmt.Sprintf("microkernel: copy of %d rows and %d columns at stride %d, expected 1 to %d, 1 or more, 0 or more",
+			rows, cols, stride, Panel))
 	}
 	_, _ = dst[(cols-1)*Panel+rows-1], src[(cols-1)*stride+rows-1]
 	if d, ok := any(dst).([]float32); ok && rows == Panel && copiedPanel(d, any(src).([]float32), stride, cols) {

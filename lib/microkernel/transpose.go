@@ -16,7 +16,8 @@ func TransposeBackwards[T Float](dst []T, dstStride int, src []T, srcStride, row
 // transposeFrom sets dst[first+j·dstStride+r] = src[r·srcStride+j]. dstStride may be negative.
 func transposeFrom[T Float](dst []T, first, dstStride int, src []T, srcStride, rows, cols int) {
 	if rows < 1 || rows > Panel || cols < 0 {
-		panic(fmt.Sprintf("microkernel: transpose of %d rows and %d columns, expected 1 to %d rows", rows, cols, Panel))
+		panic(fmt.Sprintf("microkernel: transpose of %d rows and %d columns, expected 1 to %d rows and 0 or more columns",
+			rows, cols, Panel))
 	}
 	if cols == 0 {
 		return

@@ -44,7 +44,7 @@ type Config struct {
 	// with half-life 0 equals the weights.
 	EMAHalfLifeImages []float64
 	// EMAProfiles lists the relative standard deviations of profiles (see package average). They add further averages,
-	// after those of EMAHalfLifeImages. A skipped step changes none of them, although it counts as a step of the profile.
+	// after those of EMAHalfLifeImages. A skipped step changes no average, although it counts as a step of the profile.
 	EMAProfiles []float64
 }
 

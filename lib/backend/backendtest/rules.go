@@ -238,7 +238,7 @@ func checkErrors(t *testing.T, be backend.Backend) {
 		{"Gorgonia's own operation", "", backend.Graph{Inputs: in, Outputs: list{foreign}}},
 	} {
 		if _, err := be.Compile(c.graph); err == nil || !strings.Contains(err.Error(), c.message) {
-			t.Errorf("compile with %s: error is %v, want one that names %q", c.name, err, c.message)
+			t.Errorf("compile with %s: error is %v, want one that contains %q", c.name, err, c.message)
 		}
 	}
 

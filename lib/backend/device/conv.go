@@ -47,7 +47,7 @@ type fit struct {
 }
 
 // windowFit returns the fit for an axis of n elements and a filter of kernel elements, both dilated, such that the
-// result has want elements. The padding before the axis has low elements; a negative low crops the axis instead.
+// result keeps want elements. The padding before the axis has low elements; a negative low crops the axis instead.
 func windowFit(n, dilation, kernel, kernelDilation, low, want int) fit {
 	axis, window := (n-1)*dilation+1, (kernel-1)*kernelDilation+1
 	high := want + window - 1 - axis - low

@@ -108,7 +108,8 @@ func newTuner(dir string, t *Tuner) (*Tuner, error) {
 	return t, nil
 }
 
-// flags returns XLA's options for collecting or for loading choices. Both exclude kernels that sum in a varying order.
+// flags returns XLA's options for collecting or for loading choices. In both cases, they exclude kernels that sum in a
+// varying order.
 //
 // Note: xla_gpu_deterministic_ops is not used, because it turns the autotuner off and slows programs down. The cache
 // folder xla_gpu_per_fusion_autotune_cache_dir is not used either: XLA would silently tune any kernel that the folder

@@ -75,8 +75,8 @@ func (l *lowering) windowSumGrad(g compute.Value, w graphop.Window2D, image, win
 }
 
 // firstMaximum calls visit once for each element index k of a window, row by row. tap returns the k-th element of every
-// window of an image. take holds, for each window of a, whether its k-th element is larger than all earlier ones; for
-// the first call take is nil. Padding is never taken. A NaN counts as larger than every number.
+// window of an image. take holds, for each window of a, whether its k-th element is larger than all earlier ones; in
+// the first call, take is nil. Padding is never taken. A NaN counts as larger than every number.
 func (l *lowering) firstMaximum(a compute.Value, w graphop.Window2D, image, windows []int,
 	visit func(k int, tap func(compute.Value) compute.Value, take compute.Value)) {
 	sides := slides(w, image, windows)

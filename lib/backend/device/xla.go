@@ -98,10 +98,11 @@ func missing(name enginename.Name) error {
 	return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 }
 
-// errLoaded reports that a plugin has read XLA's options before all of them were known.
+// errLoaded reports that XLA read its options before all of them were known.
 var errLoaded = errors.New("XLA has read its options, which it does only once, before this run's tuning was known")
 
-// openClient loads a plugin and starts it on its devices.
+// openClient returns the client of the plugin at path. In the first call for a path, it loads the plugin and starts it
+// on its devices. It returns errLoaded if an earlier call had another tuner.
 func openClient(path string, tuner *Tuner) (*pjrt.Client, error) {
 	clients.Lock()
 	defer clients.Unlock()

@@ -215,7 +215,8 @@ func (c *compiler) copyOf(v int) int {
 	return w
 }
 
-// lifetimes determines the first and the last step in which each temporary is alive.
+// lifetimes determines the first and the last step in which each temporary is alive. It first completes each step of a
+// group: it drops the nodes that nothing reads, and records the values that the group reads and writes.
 func (c *compiler) lifetimes() {
 	for i := range c.steps {
 		s := &c.steps[i]

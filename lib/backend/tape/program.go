@@ -115,14 +115,14 @@ func link[T kernel.Float](c *compiler) (*program[T], error) {
 	return p, nil
 }
 
-// elements returns the slice of b with element type T, or an error if the slice does not have the length of s.
+// elements returns the slice of b with element type T, or an error if its length is not that of s.
 func elements[T kernel.Float](what string, s slot, b backend.Buffer) ([]T, error) {
 	v, ok := any(b.F32).([]T)
 	if !ok {
 		v = any(b.F64).([]T)
 	}
 	if len(v) != s.size {
-		return nil, fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
+		return nil, fmt.Errorf("%s %s: got %d elements of type %T, expected %d", what, s.name, len(v), T(0), s.size)
 	}
 	return v, nil
 }

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/backend/backendtest"
 )
 
-// helper names the environment variable that makes the test binary print a digest instead of running tests.
+// helper is the name of the environment variable that makes the test binary print a digest instead of running tests.
 const helper = "VAPO_TAPE_DIGEST"
 
 func TestMain(m *testing.M) {
