@@ -1,5 +1,6 @@
-// Package lib_test holds the tests that concern all packages: which packages may import which, whether the map of
-// packages in README.md is complete, and whether results have the same bits on every machine.
+// Package lib_test holds the tests that concern the whole repository: which packages may import which, whether results
+// have the same bits on every machine, whether links lead somewhere, whether the map of packages in README.md is
+// complete, whether every dependency has a reason, and whether lines and files are short enough.
 package lib_test
 
 import (

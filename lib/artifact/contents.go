@@ -18,10 +18,10 @@ import (
 )
 
 // Contents holds what the records, refs, leases and series entries in a store say, above all which actions made which
-// blobs, and from which other blobs. Times are by the store's clock.
+// blobs, and from which other blobs. All times come from the store's clock.
 //
-// A store may contain millions of blobs. Therefore Contents numbers actions and blobs. It remembers about 70 bytes for
-// each blob that a record, a run or a ref mentions, and nothing for the others.
+// A store may contain millions of blobs. Therefore Contents refers to actions and blobs by a number instead of their
+// digest. It needs about 70 bytes for each blob that a record, a run or a ref mentions, and nothing for the others.
 type Contents struct {
 	Now     time.Time // when Contents began to read the store
 	Refs    map[string]Digest

@@ -23,7 +23,7 @@ func quickLeases(t *testing.T) {
 	t.Cleanup(artifact.SetLeaseTimes(50*time.Millisecond, 500*time.Millisecond, 50*time.Millisecond))
 }
 
-// patient waits for every holder as long as it holds the lease.
+// patient waits for every holder for as long as the holder keeps the lease.
 var patient = artifact.LeaseWait{
 	Held:  func(artifact.Holder) error { return nil },
 	Ended: func(artifact.Holder) bool { return false },

@@ -18,7 +18,7 @@ func sumOf(digits string) (id sum, ok bool) {
 	return id, err == nil && n == len(id)
 }
 
-// Roots are the actions and blobs that a run or a ref names, by number.
+// Roots are the numbers of the actions and blobs that a run or a ref names. Contents assigns the numbers.
 type Roots struct{ actions, blobs []uint32 }
 
 // Roots returns what a run or a ref names. It leaves out actions without a record. It is safe for concurrent use.

@@ -31,10 +31,10 @@ func aged(info objectstore.Info) bool {
 	return info.Date.IsZero() || info.Date.Sub(info.ModTime) >= renewAge
 }
 
-// Renew must be called before the outputs of a stored record are used. It rewrites an old record, which protects the
-// record and its outputs from collections for the grace period. Renew returns false if the record was changed or
-// deleted after it was read; the caller must then read it again. In a store that cannot be written, Renew always
-// returns true.
+// Renew rewrites a record that is old, which protects the record and its outputs from collections for the grace period.
+// Every program calls it before it uses the outputs of a stored record. Renew returns false if the record was changed
+// or deleted after it was read; the caller must then read it again. In a store that cannot be written, Renew leaves the
+// record as it is and returns true.
 func (s *Store) Renew(ctx context.Context, rec *Record) (bool, error) {
 	if !aged(rec.info) {
 		return true, nil
@@ -56,9 +56,9 @@ func (s *Store) Renew(ctx context.Context, rec *Record) (bool, error) {
 	return err == nil, err
 }
 
-// Retain must be called before an existing blob is used without a record, for example to give it a name. It rewrites an
-// old blob, which protects the blob from collections for the grace period. It fails with ErrNotFound if the blob does
-// not exist.
+// Retain rewrites a blob that is old, which protects the blob from collections for the grace period. Every program
+// calls it before it uses an existing blob without a record, for example to give it a name. Retain fails with
+// ErrNotFound if the blob does not exist.
 func (s *Store) Retain(ctx context.Context, d Digest) error {
 	for {
 		r, err := s.openBlob(ctx, d)

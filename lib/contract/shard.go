@@ -29,5 +29,5 @@ func (s *Shard) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Owns reports whether the piece of work with the given index, counted from 0, belongs to the shard.
+// Owns reports whether part i of the run, counted from 0, belongs to the shard.
 func (s Shard) Owns(i int) bool { return i%s.N == s.I-1 }

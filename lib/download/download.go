@@ -25,7 +25,7 @@ import (
 	"vapo/lib/stall"
 )
 
-// File describes a file to download once. Until the content is complete, it is in Path.part.
+// File describes a file to download. Until the content is complete and verified, it is in Path.part.
 type File struct {
 	URL, Path string
 	Digest    string                  // "sha256:…" or "md5:…", in hexadecimal

@@ -75,7 +75,7 @@ type verdict struct {
 
 const (
 	once = 1
-	// An attempt that ends with a timeout takes long, so there are few of them.
+	// An attempt that ends with a timeout takes long, so there are only two.
 	twice = 2
 	// A refused connection usually means that no server is running, but the server may be just starting. The pauses take
 	// less than a second in total.

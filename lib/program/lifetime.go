@@ -16,7 +16,7 @@ import (
 // exit of the parent also ends the process at once.
 //
 // Signals within a second count as one. A batch system that cancels a job signals all of its processes, and then the
-// runner signals the stage as well. The stage must still save its state.
+// runner signals the stage as well. The second of these signals must not keep the stage from saving its state.
 func Lifetime() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns a writer that escapes characters that would control a terminal or reorder text, and writes to w.
+// Printable returns a writer to w that escapes characters that would control a terminal or reorder text.
 // Names and messages come from files, recipes and shared stores, whose authors must not be able to move the cursor.
 // Each call to Write must contain whole UTF-8 characters.
 func Printable(w io.Writer) io.Writer { return printable{w} }

@@ -21,8 +21,8 @@ import (
 type Live interface {
 	// Save replaces the value of name.
 	Save(ctx context.Context, name string, write func(io.Writer) error) error
-	// Load returns the path of a file with the last saved value. ok is false if there is no value, or if it does not match
-	// the digest that was saved with it; the run then starts over.
+	// Load returns the path of a file with the last saved value. ok is false if no value was saved, or if the value does
+	// not match the digest that was saved with it; the run then starts over.
 	Load(ctx context.Context, name string) (path string, ok bool, err error)
 }
 

@@ -68,11 +68,11 @@ type Stage[P any] struct {
 	// Run does the work. When ctx is cancelled (with the cause failure.ErrTerminated), Run saves its state to job.Live()
 	// and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error
-	// Tune changes the parameters for the tune command: it makes the run short, but the run must still compile every
-	// program of the full run. If Tune is nil, the stage has no such command; see Tuning.
+	// Tune changes the parameters for the tune command: it makes the run short, but the short run must still compile
+	// everything that the full run compiles. If Tune is nil, the stage has no such command; see Tuning.
 	Tune func(p *P)
-	// Shard computes one worker's share of the run and saves it as parts. Run takes them if Job.Sharded. Both get the same
-	// inputs and parameters. If Shard is nil, the stage cannot share its work.
+	// Shard computes one worker's share of the run and saves it as parts. Run loads these parts if Job.Sharded returns
+	// true. Shard and Run get the same inputs and parameters. If Shard is nil, the stage cannot share its work.
 	Shard func(ctx context.Context, job *Job, p *P, shard contract.Shard) error
 	// Engines are the compute engines in the program, which --version lists.
 	Engines []string

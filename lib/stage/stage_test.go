@@ -383,7 +383,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestStaleManifest: a failed run removes the manifest of an earlier run, because its outputs may no longer be
+// TestStaleManifest: a failed run removes the manifest of an earlier run, because the earlier outputs may no longer be
 // complete.
 func TestStaleManifest(t *testing.T) {
 	dir, data := noStore(t)

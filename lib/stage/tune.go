@@ -8,11 +8,11 @@ import (
 )
 
 // Tuning is the optional input of stages that compute on cards, and the output of their tune command: it records which
-// kernels a compiler chose for the programs of a run. The results of a run with this input repeat to the bit, because
-// the compiler has no choice left.
+// kernels the engine's compiler chose for a run. The results of a run with this input repeat to the bit, because the
+// compiler has no choice left.
 //
-// The tune command executes a short run of the stage, with the same inputs and parameters, so that every program of a
-// full run is compiled. It writes no other output.
+// The tune command executes a short run of the stage with the same inputs. The short run compiles everything that the
+// full run compiles. The command writes no other output.
 var Tuning = contract.Port{
 	Name: "tuning", Media: contract.MediaJSON, Optional: true,
 	Help: "on cards: the output of the tune command, for results that repeat to the bit",

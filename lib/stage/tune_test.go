@@ -29,8 +29,8 @@ func tunable() Stage[params] {
 	return s
 }
 
-// TestTune: the tune command runs the shortened stage and writes only the tuning. Its manifest records the parameters
-// of the run that the tuning is for. The run takes the tuning as an input, so the tuning becomes part of its key.
+// TestTune: the tune command runs the shortened stage and writes only the tuning. The command's manifest records the
+// parameters of the full run. The full run takes the tuning as an input, so the tuning becomes part of the run's key.
 func TestTune(t *testing.T) {
 	_, data := noStore(t)
 	call := func(args ...string) (failure.Class, *contract.Manifest, string) {

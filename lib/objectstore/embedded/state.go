@@ -46,8 +46,8 @@ const (
 	Region = "us-east-1"
 )
 
-// Prepare creates the directory. If the directory exists, Prepare needs no disk space, so a store on a full disk can be
-// read.
+// Prepare creates the directory. It fails if a special file or a directory is in the place of one of the gateway's
+// files. If the directory exists, Prepare needs no disk space, so a store on a full disk can be read.
 func (l Layout) Prepare() error {
 	err := os.MkdirAll(l.Data(), 0o700)
 	if err == nil {

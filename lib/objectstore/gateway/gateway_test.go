@@ -68,7 +68,7 @@ func TestDamagedAddress(t *testing.T) {
 	}
 }
 
-// refused checks that there is no gateway to connect to.
+// refused checks that Find finds no gateway and that Dial fails with the error want.
 func refused(t *testing.T, dir string, want error) {
 	t.Helper()
 	if a, err := gateway.Find(dir); !errors.Is(err, gateway.ErrNotRunning) {

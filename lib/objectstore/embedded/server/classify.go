@@ -20,8 +20,8 @@ import (
 
 // classify wraps the gateway's backend and reports failures of the file system with the matching S3 error. Otherwise
 // the gateway might report a full disk or an unwritable directory as InternalError, which explains nothing and makes
-// clients retry. The wrapper also refuses keys that lead through a symbolic link or to a special file. The gateway
-// would follow the link out of the store, and would wait forever for a FIFO.
+// clients retry. The wrapper also refuses keys that lead through a symbolic link or to a special file. Otherwise the
+// gateway would follow the link out of the store, and would wait forever for a FIFO.
 type classify struct{ backend.Backend }
 
 // regular checks that the path of an object, as far as it exists, consists of directories and a regular file.

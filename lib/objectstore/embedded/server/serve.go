@@ -2,7 +2,7 @@
 // and is the client's side.
 //
 // versitygw changes the working directory and keeps state in package variables, so [Serve] is the body of a process
-// that does nothing else. While it runs, it holds an exclusive lock in the directory. A gateway that embedded.Start
+// that does nothing else. While Serve runs, it holds an exclusive lock in the directory. A gateway that embedded.Start
 // started also holds a pipe from its parent. After the pipe closes, the gateway runs only while others use it.
 package server
 
