@@ -118,7 +118,8 @@ func (b *besideRunners) runner(w *workplace, id, variety int) {
 		res := w.run(args...)
 		found := runID.FindStringSubmatch(res.stderr)
 		if res.code != 0 || found == nil || strings.Contains(res.stderr, "warning") {
-			b.t.Errorf("pipeline %s: exit code %d\n%s", strings.Join(args, " "), res.code, res.stderr)
+			b.t.Errorf("pipeline %s: exit code %d, want 0, the ID of the run and no warning\n%s", strings.Join(args, " "),
+				res.code, res.stderr)
 			return
 		}
 		for _, state := range stepState.FindAllStringSubmatch(res.stderr, -1) {
@@ -149,7 +150,7 @@ func (b *besideRunners) collector(w *workplace, grace time.Duration) {
 		res := w.run("store", "gc", "--delete", "--keep-last=0", "--grace="+grace.String(), "--parts-within=0s", "--json")
 		var report gcReport
 		if err := json.Unmarshal([]byte(res.stdout), &report); res.code != 0 || err != nil {
-			b.t.Errorf("a collection: exit code %d, %v\n%s%s", res.code, err, res.stdout, res.stderr)
+			b.t.Errorf("a collection: exit code %d, want 0; report: %v\n%s%s", res.code, err, res.stdout, res.stderr)
 		}
 		b.freed.Add(int64(freedOf(report, "actions")))
 	}

@@ -28,7 +28,7 @@ func TestSeries(t *testing.T) {
 		}
 		logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
 		if err != nil || len(logs) == 0 {
-			t.Fatal("no log", err)
+			t.Fatalf("step one has no log: %v", err)
 		}
 		log, err := os.ReadFile(slices.Max(logs)) // run directories sort by time
 		if err != nil {

@@ -31,8 +31,8 @@ type followed struct {
 	read   int64     // bytes of the log that lines has received
 	text   string    // the latest state in the queue that was shown
 	seen   sighting  // the latest record that was shown
-	gone   time.Time // since when the batch system lists the job as ended, or does not list it; zero if neither
-	missed int       // number of answers of the batch system since then
+	gone   time.Time // time of the first answer that lists the job as ended, or not at all; zero: there was none
+	missed int       // number of such answers in a row
 	ending JobState  // the final state that the batch system reported, if it did
 	over   bool      // the step has its final state
 }
