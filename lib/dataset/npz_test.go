@@ -98,7 +98,7 @@ assert np.array_equal(np.load(sys.argv[1])["arr_0"], want)
 np.savez_compressed(sys.argv[2], want)
 `, ours, theirs).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("python3: %v\n%s", err, out)
 	}
 	got, err := Read(theirs)
 	if err != nil {
@@ -229,7 +229,7 @@ func TestArchives(t *testing.T) {
 	} {
 		if _, err := Read(paths[name]); err == nil || !strings.Contains(err.Error(), c.want) ||
 			!strings.Contains(failure.HintOf(err), c.hint) {
-			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
+			t.Errorf("%s: error %v (hint %q), want %q (hint %q)", name, err, failure.HintOf(err), c.want, c.hint)
 		}
 		if s, err := ReadUnlabelled(paths[name]); err != nil || s.Len() != 3 {
 			t.Errorf("%s without labels: error %v, or not 3 samples", name, err)
@@ -246,7 +246,7 @@ func TestArchives(t *testing.T) {
 	} {
 		if _, err := ReadUnlabelled(paths[name]); err == nil || !strings.Contains(err.Error(), c.want) ||
 			!strings.Contains(failure.HintOf(err), c.hint) {
-			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
+			t.Errorf("%s: error %v (hint %q), want %q (hint %q)", name, err, failure.HintOf(err), c.want, c.hint)
 		}
 	}
 	pointer := filepath.Join(dir, "lfs.npz")

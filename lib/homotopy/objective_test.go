@@ -204,7 +204,7 @@ func TestLossesAreTheFormulas(t *testing.T) {
 					o := objectives[objective]
 					o.run(t, s, at, x, noise)
 					if math.Abs(o.loss[0]-want) > 1e-8*(1+math.Abs(want)) {
-						t.Errorf("%s, w = %v, %s, t = %v: loss %v, but the formula gives %v",
+						t.Errorf("%s, w = %v, %s, t = %v: loss %v, want %v by the formula",
 							name, w, objective, at, o.loss[0], want)
 					}
 				}

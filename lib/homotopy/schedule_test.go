@@ -179,7 +179,7 @@ func TestTrainingTimes(t *testing.T) {
 			}
 			before = at
 			if c := s.Condition(at); !(c >= -1e-12 && c <= 1+1e-12) {
-				t.Errorf("%s: the condition is %v at t = %v, expected a number in [0, 1]", name, c, at)
+				t.Errorf("%s: the condition is %v at t = %v, want a number in [0, 1]", name, c, at)
 			}
 			if w := s.Weight(at); !(w > 0 && w <= 1) {
 				t.Errorf("%s: weight %v at t = %v, want one in (0, 1]", name, w, at)
@@ -196,7 +196,7 @@ func TestTrainingTimes(t *testing.T) {
 			down, _ := s.Time(s0 - h)
 			at, rate := s.Time(s0)
 			if back := s.Variable(at); math.Abs(back-s0) > 1e-9 {
-				t.Errorf("%s: s = %v gives t = %v, which gives s = %v", name, s0, at, back)
+				t.Errorf("%s: s = %v gives t = %v, which gives back s = %v", name, s0, at, back)
 			}
 			if got := s.Rate(at); math.Abs(got-rate) > 1e-9*rate {
 				t.Errorf("%s: dt/ds at t = %v is %v by Rate, %v by Time", name, at, got, rate)
@@ -213,7 +213,7 @@ func TestConditionIsFiniteAtTheEnds(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 1e-30, 1} {
 			if c := s.Condition(at); !(c >= 0 && c <= 1) {
-				t.Errorf("%s: the condition is %v at t = %v, expected a number in [0, 1]", name, c, at)
+				t.Errorf("%s: the condition is %v at t = %v, want a number in [0, 1]", name, c, at)
 			}
 		}
 	}

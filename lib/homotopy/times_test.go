@@ -149,7 +149,7 @@ func TestTimesAreMonotone(t *testing.T) {
 					before = at
 				}
 				if u := 0.37; kind == "uniform" && d(s, u) != s.Draw(u) {
-					t.Errorf("%s: uniform is not the schedule's own distribution", name)
+					t.Errorf("%s: the distribution uniform is not that of Schedule.Draw", name)
 				}
 			}
 		}

@@ -65,8 +65,8 @@ func TestUntil(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b := ForObjective(half, "energy"); a.Weight(0.3) != b.Weight(0.3) || a.Draw(0.3) != b.Draw(0.3) {
-			t.Errorf("%s: the weight is %v if ForObjective is applied first, and %v if Until is applied first",
-				name, a.Weight(0.3), b.Weight(0.3))
+			t.Errorf("%s: weight and drawn time are %v and %v if ForObjective is applied first, %v and %v if Until is",
+				name, a.Weight(0.3), a.Draw(0.3), b.Weight(0.3), b.Draw(0.3))
 		}
 	}
 }

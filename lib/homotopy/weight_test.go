@@ -76,7 +76,7 @@ func TestWeights(t *testing.T) {
 						here := got * rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w))
 						there := v.Weight(first) * qr * qr * (q.DMu*q.DMu + q.DSigma*q.DSigma/(w*w))
 						if math.Abs(here-there) > 1e-9*there {
-							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v",
+							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, want %v as at t = %v",
 								name, here, at, there, first)
 						}
 					}

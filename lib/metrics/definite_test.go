@@ -38,6 +38,6 @@ func TestCheckCovariance(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := zero.CheckCovariance(); err != nil {
-		t.Errorf("the covariance of equal vectors: %v", err)
+		t.Errorf("the covariance of equal vectors: error %v, want none", err)
 	}
 }

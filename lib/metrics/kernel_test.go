@@ -145,7 +145,7 @@ func TestKIDProperties(t *testing.T) {
 		t.Errorf("KID is %g, and %g with each component twice, want the same", want, got)
 	}
 	if moved := kid(a, points(r, n, d)[:n*d], d); moved > want+1 {
-		t.Errorf("the distance between two samples of one distribution is %g", moved)
+		t.Errorf("the distance between two samples of one distribution is %g, want at most %g", moved, want+1)
 	}
 }
 

@@ -26,7 +26,7 @@ func TestMMDAgreesWithSciPy(t *testing.T) {
 			}
 		}
 		if !closeTo(r.Value, mean, 1e-13) {
-			t.Errorf("seed %g: value %.15g, the mean of the scales is %.15g", g.A[0], r.Value, mean)
+			t.Errorf("seed %g: value %.15g, want %.15g, the mean of SciPy's scales", g.A[0], r.Value, mean)
 		}
 		if limited := g.Limit > 0; limited != (len(r.Warnings) == 2) || limited && r.NA != g.Limit {
 			t.Errorf("seed %g: limit %d, %d points used, warnings %q; want two warnings if and only if there is a limit",

@@ -16,7 +16,7 @@ import (
 func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	t.Helper()
 	if a.n != b.n {
-		t.Fatalf("%s: N is %d in one, %d in the other", what, a.n, b.n)
+		t.Fatalf("%s: N is %d in a, %d in b", what, a.n, b.n)
 	}
 	var scale, spread float64
 	for i := range a.d {
@@ -25,12 +25,12 @@ func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	}
 	for i := range a.mean {
 		if math.Abs(a.mean[i]-b.mean[i]) > tol*math.Max(scale, 1) {
-			t.Fatalf("%s: mean[%d] is %.17g in one, %.17g in the other", what, i, a.mean[i], b.mean[i])
+			t.Fatalf("%s: mean[%d] is %.17g in a, %.17g in b", what, i, a.mean[i], b.mean[i])
 		}
 	}
 	for i := range a.m2 {
 		if math.Abs(a.m2[i]-b.m2[i]) > tol*spread {
-			t.Fatalf("%s: M2[%d] is %.17g in one, %.17g in the other", what, i, a.m2[i], b.m2[i])
+			t.Fatalf("%s: M2[%d] is %.17g in a, %.17g in b", what, i, a.m2[i], b.m2[i])
 		}
 	}
 }

@@ -67,7 +67,7 @@ func startSciPy(t *testing.T, args ...string) (p *sciPy, version string) {
 func (p *sciPy) read(t *testing.T) (r sciPyReport) {
 	t.Helper()
 	if !p.out.Scan() {
-		t.Fatalf("%s ended without an answer", p.cmd)
+		t.Fatalf("the process %s ended without an answer", p.cmd)
 	}
 	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
 		t.Fatalf("%s answered %q: %v", p.cmd, p.out.Text(), err)
@@ -155,7 +155,7 @@ func TestAgainstSciPy(t *testing.T) {
 		fmt.Printf(form, name, fmt.Sprintf("%.3f", middle(seconds)), fmt.Sprintf("%.3f", middle(theirs)),
 			fmt.Sprintf("%.1fx", middle(ratios)), fmt.Sprintf("%.1e", difference)+mark)
 		if difference > tolerance {
-			t.Errorf("%s: relative difference %.2g, expected at most %g", name, difference, tolerance)
+			t.Errorf("%s: relative difference %.2g, want at most %g", name, difference, tolerance)
 		}
 	}
 	for _, c := range []struct{ d, n int }{{768, 5000}, {2048, 10000}, {2048, 2100}} { // the last is nearly singular

@@ -238,7 +238,7 @@ for k in sorted(z.files):
     print(k, a.dtype.str, a.shape, a.flags.c_contiguous, a.ravel()[:6].tolist())
 `, path).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("python3: %v\n%s", err, out)
 	}
 	want := `arr_0 |u1 (2, 2, 2, 3) True [0, 1, 2, 3, 4, 255]
 arr_1 <i8 (2,) True [-3, 1099511627776]

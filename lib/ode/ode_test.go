@@ -308,7 +308,7 @@ func TestErrorsNameTheRow(t *testing.T) {
 				t.Errorf("error %v, want one that wraps %v", err, tc.want)
 			}
 			if x[0] != tc.x[0] { // a successful integration would change row 0
-				t.Errorf("a failed call changed x to %v", x)
+				t.Errorf("a call that failed changed x to %v", x)
 			}
 		})
 	}

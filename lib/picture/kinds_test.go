@@ -34,7 +34,7 @@ func TestKindsAgainstPillow(t *testing.T) {
 				t.Errorf("%s: error %v, want one with %q that does not call the file damaged", c.Name, err, c.Error)
 			}
 		case err != nil:
-			t.Errorf("%s: %v", c.Name, err)
+			t.Errorf("%s: error %v, want none", c.Name, err)
 		default:
 			if sum := sha256.Sum256(im.Pixels); hex.EncodeToString(sum[:]) != c.SHA256 {
 				t.Errorf("%s: the pixels differ from Pillow's", c.Name)

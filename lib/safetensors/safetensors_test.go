@@ -59,7 +59,7 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	if _, _, ok, err := f.Tensor("__metadata__"); ok || err != nil {
-		t.Errorf("the metadata was returned as a tensor: %v, %v", ok, err)
+		t.Errorf("the metadata as a tensor: found %v, error %v, want neither", ok, err)
 	}
 	if !IsFile("testdata/golden.safetensors") || IsFile("testdata/golden.py") || IsFile("testdata") {
 		t.Error("IsFile takes golden.py or a folder for a file of tensors, or does not recognise golden.safetensors")

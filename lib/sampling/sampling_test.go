@@ -91,7 +91,7 @@ func TestPartsEqualTheWhole(t *testing.T) {
 				Noise(c, 3, i, integrated[i*d:(i+1)*d])
 			}
 			if _, err := s.Integrate(context.Background(), integrated, nil); err != nil || !slices.Equal(integrated, whole) {
-				t.Errorf("%s: Integrate gives other samples from the same noise than Draw (%v)", solver, err)
+				t.Errorf("%s: from the same noise, Integrate gives other samples than Draw (%v)", solver, err)
 			}
 		}
 	}

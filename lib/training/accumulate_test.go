@@ -183,7 +183,7 @@ func TestMicroBatchesHaveTheirOwnMasks(t *testing.T) {
 		for k := range s.size.micro {
 			values := fmt.Sprint(part(s.PerSample.Values, k, s.size.micro))
 			if seen[values] {
-				t.Errorf("micro-batch %d of step %d has the masks of an earlier one", k, step)
+				t.Errorf("micro-batch %d of step %d has the dropout masks of an earlier micro-batch", k, step)
 			}
 			seen[values] = true
 		}

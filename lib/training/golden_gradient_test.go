@@ -281,7 +281,7 @@ func TestGoldenCases(t *testing.T) {
 	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp",
 		"hybrid of a unet") {
 		if losses[name] == 0 {
-			t.Errorf("no golden case of %s, there are %v", name, losses)
+			t.Errorf("no golden case of %s; numbers of cases: %v", name, losses)
 		}
 	}
 }

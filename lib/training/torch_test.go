@@ -280,7 +280,7 @@ func TestSameAsTorch(t *testing.T) {
 		p.end(t)
 		out, err := exec.Command(python, "testdata/torch_speed.py", c.name, "check").Output()
 		if err != nil {
-			t.Fatalf("%s: python3-torch: %v", c.name, err)
+			t.Fatalf("%s: torch_speed.py: %v", c.name, err)
 		}
 		var them benchReport
 		if err := json.Unmarshal(out, &them); err != nil {

@@ -189,13 +189,13 @@ func TestInitialise(t *testing.T) {
 			}
 			for _, p := range s.Params {
 				if !slices.Equal(averages[p.Name], p.Draw(6)) {
-					t.Errorf("%s: average %d of %s does not start at the parameter", tr.name, k, p.Name)
+					t.Errorf("%s: average %d of %s does not start at the initial weights", tr.name, k, p.Name)
 				}
 			}
 		}
 		for _, k := range []int{-1, n} {
 			if _, err := s.Averages(k); err == nil {
-				t.Errorf("%s: average %d of %d was returned", tr.name, k, n)
+				t.Errorf("%s: average %d was returned, although there are only %d, from 0", tr.name, k, n)
 			}
 		}
 	}

@@ -45,7 +45,7 @@ func TestCelebA(t *testing.T) {
 		"the archive's folder": filepath.Dir(writeArchive(t, "img_align_celeba.zip", zipped)),
 	} {
 		if d := cmp.Diff(want, read(path)); d != "" {
-			t.Errorf("%s: %s", name, d)
+			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
 	// A partition list next to the images determines the splits and is part of the digest.

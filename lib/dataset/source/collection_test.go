@@ -57,7 +57,7 @@ func TestArchivesRefused(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
 			if failure.HintOf(err) == "" {
-				t.Errorf("no hint: %v", err)
+				t.Errorf("error %v has no hint", err)
 			}
 			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
 				t.Errorf("error %v of class %v, want an input or integrity error", err, class)

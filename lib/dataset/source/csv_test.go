@@ -133,7 +133,7 @@ func TestCSVSplit(t *testing.T) {
 	slices.Sort(rows)
 	slices.Sort(want)
 	if d := cmp.Diff(want, rows); d != "" {
-		t.Errorf("points converted back to the values in the file: %s", d)
+		t.Errorf("points converted back to the values in the file (-want +got):\n%s", d)
 	}
 	again, err := LoadCSV(o)
 	if d := cmp.Diff(l, again); d != "" || err != nil {
@@ -148,10 +148,10 @@ func TestCSVSplit(t *testing.T) {
 	if err != nil || some.Train.N != 7 || some.Test.N != 2 ||
 		some.Train.Columns[0].Name != "b" || some.Train.D != 2 ||
 		len(some.Train.Classes) != 50 || some.Train.Classes[10] != "10" {
-		t.Errorf("7 and 2 rows of the columns b and a, labelled by id: %+v (%v)", some, err)
+		t.Errorf("7 and 2 rows of the columns b and a, labelled by id: %+v (%v), want 50 classes", some, err)
 	}
 	if digest, err := Digest("csv", o.Path); err != nil || digest != l.Digest {
-		t.Errorf("Digest returns %s (%v), LoadCSV %s", digest, err, l.Digest)
+		t.Errorf("Digest returns %s (%v), LoadCSV %s, want the same", digest, err, l.Digest)
 	}
 }
 

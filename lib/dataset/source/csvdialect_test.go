@@ -77,15 +77,15 @@ func TestCSVDialects(t *testing.T) {
 		c.o.Path, c.o.Label = dialect(c.name), names[2]
 		table, err := decode(t, c.o.Path, c.o)
 		if err != nil {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: error %v", c.name, err)
 			continue
 		}
 		if !slices.Equal(table.columns, names[:2]) || table.delimiter != c.delimiter {
-			t.Errorf("%s: columns %q with delimiter %q, expected %q with %q",
+			t.Errorf("%s: columns %q with delimiter %q, want %q with %q",
 				c.name, table.columns, table.delimiter, names[:2], c.delimiter)
 		}
 		if !slices.Equal(table.rows, slices.Concat(want.X...)) || !slices.Equal(table.labels, want.Labels) {
-			t.Errorf("%s: %v %q, expected %v %q", c.name, table.rows, table.labels, want.X, want.Labels)
+			t.Errorf("%s: rows %v with labels %q, want %v with %q", c.name, table.rows, table.labels, want.X, want.Labels)
 		}
 		if warned := len(table.warnings) > 0; warned != (c.name == "index.csv") {
 			t.Errorf("%s: warnings %q, want one or more for index.csv alone", c.name, table.warnings)
@@ -140,7 +140,8 @@ func TestCSVHints(t *testing.T) {
 		_, err := LoadCSV(c.o)
 		if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), c.want) ||
 			!strings.Contains(failure.HintOf(err), c.hint) {
-			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
+			t.Errorf("%s: error %v (hint %q), want an input error with %q (hint %q)",
+				name, err, failure.HintOf(err), c.want, c.hint)
 		}
 	}
 	// A number is accepted as the name of a column if --columns names it, or if another column's name is not a number.
@@ -179,7 +180,7 @@ func TestCSVMarks(t *testing.T) {
 		c.o.Path = csvFile(t, c.text)
 		table, err := decode(t, c.o.Path, c.o)
 		if (err == nil) != (c.want != nil) || err == nil && !slices.Equal(table.rows, c.want) {
-			t.Errorf("%q: %+v (%v), expected %v", c.text, table, err, c.want)
+			t.Errorf("%q: table %+v (%v), want the values %v, or an error if there are none", c.text, table, err, c.want)
 		}
 	}
 }
@@ -199,7 +200,7 @@ func TestCSVQuirks(t *testing.T) {
 	} {
 		path := csvFile(t, c.text)
 		if table, err := decode(t, path, CSVOptions{Path: path}); err != nil || !slices.Equal(table.rows, c.want) {
-			t.Errorf("%s: %+v (%v), expected %v", name, table, err, c.want)
+			t.Errorf("%s: table %+v (%v), want the values %v", name, table, err, c.want)
 		}
 	}
 	unnamed := csvFile(t, "Unnamed: 0,a\n0,1\n1,2\n")
@@ -215,7 +216,7 @@ func TestCSVQuirks(t *testing.T) {
 	} {
 		path := csvFile(t, text)
 		if _, err := LoadCSV(CSVOptions{Path: path}); !strings.Contains(failure.HintOf(err), hint) {
-			t.Errorf("%q: %v (%s), expected %q", text, err, failure.HintOf(err), hint)
+			t.Errorf("%q: error %v (hint %q), want the hint %q", text, err, failure.HintOf(err), hint)
 		}
 	}
 	pipe := filepath.Join(t.TempDir(), "pipe")
@@ -272,7 +273,7 @@ func TestDelimiter(t *testing.T) {
 		"auto": 0, "tab": '\t', `\t`: '\t', "space": Blanks, ";": ';', "|": '|', "¦": '¦',
 	} {
 		if got, err := Delimiter(name); err != nil || got != want {
-			t.Errorf("%s is %q (%v), expected %q", name, got, err, want)
+			t.Errorf("delimiter %s is %q (%v), want %q", name, got, err, want)
 		}
 	}
 	for _, name := range []string{";;", `"`, "5", "\n", "\xff"} {

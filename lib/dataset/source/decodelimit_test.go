@@ -72,7 +72,7 @@ func TestPhotoMemory(t *testing.T) {
 	cmd.Env = append(os.Environ(), "VAPO_TEST_PHOTOS="+dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the process that reads the photos: %v\n%s", err, out)
 	}
 	t.Logf("%s", out)
 }

@@ -144,7 +144,7 @@ func TestSparse(t *testing.T) {
 	for _, version := range []string{"gnu", "0.0", "0.1", "1.0"} {
 		c, err := openArchive(t, filepath.Join("testdata", "archives", "sparse-"+version+".tar"))
 		if err != nil {
-			t.Errorf("%s: %v", version, err)
+			t.Errorf("sparse-%s.tar: error %v", version, err)
 			continue
 		}
 		defer c.close()

@@ -123,7 +123,7 @@ func TestImagesAnyContainer(t *testing.T) {
 			set, at = train, k-3
 		}
 		if !slices.Equal(set.Image(at), im.Pixels) || set.Classes[set.Labels[at]] != names[i][:1] {
-			t.Errorf("%s image %d has not the pixels and class of %s", set.Split, at, names[i])
+			t.Errorf("%s image %d does not have the pixels and class of %s", set.Split, at, names[i])
 		}
 	}
 	for name, path := range map[string]string{
@@ -137,7 +137,7 @@ func TestImagesAnyContainer(t *testing.T) {
 		o.Path = path
 		got, _, err := readImages(t, "images", o)
 		if d := cmp.Diff(want, got); d != "" || err != nil {
-			t.Errorf("%s: %v\n%s", name, err, d)
+			t.Errorf("%s: error %v, or another data set (-want +got):\n%s", name, err, d)
 		}
 	}
 }

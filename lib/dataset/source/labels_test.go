@@ -31,7 +31,7 @@ func TestFolderSplits(t *testing.T) {
 		o := ImageOptions{Path: filepath.Join("testdata", "archives", c.file), ByDirectory: c.labels}
 		sets, files, err := readImages(t, "images", o)
 		if err != nil {
-			t.Errorf("%s: %v", c.file, err)
+			t.Errorf("%s: error %v", c.file, err)
 			continue
 		}
 		if noted := len(files.Warnings()) == 1; noted != (sets["valid"] == nil) {

@@ -72,7 +72,7 @@ func TestPointsRefuses(t *testing.T) {
 		"components of rings": second(Points("rings", 0.1, one, 1, 1, 1)),
 	} {
 		if err == nil {
-			t.Errorf("%s: accepted", name)
+			t.Errorf("%s: no error", name)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func TestAgainstPillow(t *testing.T) {
 	for _, c := range goldens(t) {
 		w, h, pixels, err := Decode(c.File)
 		if err != nil {
-			t.Errorf("%s: %v", c.Name, err)
+			t.Errorf("%s: error %v", c.Name, err)
 			continue
 		}
 		sum := sha256.Sum256(pixels)
