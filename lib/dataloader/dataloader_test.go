@@ -166,7 +166,7 @@ func TestStreamEqualsMemory(t *testing.T) {
 				t.Errorf("%d samples of shape %v, want %d of %v", s.Len(), s.Set().Shape(), set.Len(), set.Shape())
 			}
 			if labels, err := s.Labels(); err != nil || !slices.Equal(labels, m.labels) {
-				t.Errorf("labels %v, %v, want %v", labels, err, m.labels)
+				t.Errorf("labels %v (%v), want %v", labels, err, m.labels)
 			}
 			n := int64(set.Len())
 			for k := range min(3*n+5, 700) {

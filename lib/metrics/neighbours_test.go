@@ -61,7 +61,7 @@ func TestNearestRefuses(t *testing.T) {
 		"dimension": func() ([][]Neighbour, error) { return Nearest(x, x, 0, 1) },
 	} {
 		if got, err := run(); err == nil {
-			t.Errorf("%s: %v, want an error", name, got)
+			t.Errorf("%s: result %v, want an error", name, got)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestSlicedW2Refuses(t *testing.T) {
 		"nan":        func() (float64, error) { return SlicedW2(ok, []float32{float32(math.NaN())}, 1, 8, 0) },
 	} {
 		if w, err := run(); err == nil {
-			t.Errorf("%s: %v, want an error", name, w)
+			t.Errorf("%s: distance %v, want an error", name, w)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 		got, shape, ok, err := f.Tensor(c.name)
 		same := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
 		if err != nil || !ok || !slices.Equal(shape, c.shape) || !slices.EqualFunc(got, c.want, same) {
-			t.Errorf("%s is %v %v (%v, %v), want %v %v", c.name, got, shape, ok, err, c.want, c.shape)
+			t.Errorf("%s is %v %v (found %v, error %v), want %v %v", c.name, got, shape, ok, err, c.want, c.shape)
 		}
 	}
 	if _, _, ok, err := f.Tensor("__metadata__"); ok || err != nil {
@@ -107,7 +107,7 @@ func TestWriteAndRead(t *testing.T) {
 	for _, want := range tensors {
 		got, shape, ok, err := f.Tensor(want.Name)
 		if !ok || err != nil || !slices.Equal(got, want.Data) || !slices.Equal(shape, want.Shape) {
-			t.Errorf("%s is %v %v (%v, %v), want %+v", want.Name, got, shape, ok, err, want)
+			t.Errorf("%s is %v %v (found %v, error %v), want %+v", want.Name, got, shape, ok, err, want)
 		}
 	}
 }

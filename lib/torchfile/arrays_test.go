@@ -61,7 +61,7 @@ func TestDictionaryRefuses(t *testing.T) {
 		"growth":           {grow + "}.", "beyond the size"},
 	} {
 		if _, err := Dictionary([]byte("\x80\x02" + c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
+			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 	}
 }

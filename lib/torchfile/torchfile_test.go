@@ -70,7 +70,7 @@ func TestFormats(t *testing.T) {
 		} {
 			got, shape, ok, err := f.Tensor(c.name)
 			if err != nil || !ok || !slices.Equal(shape, c.shape) || !slices.Equal(got, c.want) {
-				t.Errorf("%s: %s is %v %v (%v, %v), want %v %v", name, c.name, got, shape, ok, err, c.want, c.shape)
+				t.Errorf("%s: %s is %v %v (found %v, error %v), want %v %v", name, c.name, got, shape, ok, err, c.want, c.shape)
 			}
 		}
 		if _, _, ok, err := f.Tensor("step"); ok || err != nil {
@@ -138,7 +138,7 @@ func TestBeside(t *testing.T) {
 		} {
 			got, shape, ok, err := f.Tensor(c.name)
 			if err != nil || !ok || !slices.Equal(shape, c.shape) || !slices.Equal(got, c.want) {
-				t.Errorf("%s: %s is %v %v (%v, %v), want %v %v", name, c.name, got, shape, ok, err, c.want, c.shape)
+				t.Errorf("%s: %s is %v %v (found %v, error %v), want %v %v", name, c.name, got, shape, ok, err, c.want, c.shape)
 			}
 		}
 		for tensor, want := range map[string]string{

@@ -69,10 +69,10 @@ func TestStreamBounded(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	if err := train.Each(t.Context(), func(*dataset.Images) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("%v, want the error that yield returned", err)
+		t.Errorf("error %v, want the one that yield returned", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	if err := train.Each(ctx, func(*dataset.Images) error { cancel(stop); return nil }); !errors.Is(err, stop) {
-		t.Errorf("%v, want the cause of the cancellation", err)
+		t.Errorf("error %v, want the cause of the cancellation", err)
 	}
 }
