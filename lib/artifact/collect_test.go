@@ -45,7 +45,7 @@ type model struct {
 	records []artifact.Record
 	keep    map[string]bool // keys of the objects that a collection must keep
 	keys    []string        // keys of all old objects
-	young   time.Time       // objects that are not older than this are young
+	young   time.Time       // objects written at this time or later are young
 }
 
 func (m *model) blob() artifact.Digest {

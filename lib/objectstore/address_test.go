@@ -28,7 +28,7 @@ func TestWrongAddress(t *testing.T) {
 	embedded.Gateway = "" // the client treats the gateway like any other server
 	for name, good := range map[string]objectstore.Config{"TLS": secure, "MinIO": minio, "embedded": embedded} {
 		if _, err := objectstore.Open(t.Context(), good); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s, before any change to the settings: %v", name, err)
 		}
 		otherScheme, region := "use https:// in AWS_ENDPOINT_URL", "set AWS_REGION to the bucket's region, us-east-1"
 		if name == "TLS" {

@@ -139,7 +139,7 @@ func TestBounds(t *testing.T) {
 	} {
 		code, says := runEcho(t, spec, c.arg)
 		if c.says == "" && code != 0 || c.says != "" && (code != failure.Usage || !strings.Contains(says, c.says)) {
-			t.Errorf("%s: exit %d, want %q:\n%s", c.arg, code, c.says, says)
+			t.Errorf("%s: exit %d, want the error %q (none if empty):\n%s", c.arg, code, c.says, says)
 		}
 	}
 	if p, ok := describe(&spec).Param("share"); !ok || p.Min != 0.0 || p.Max != 1.0 {
@@ -184,7 +184,7 @@ func TestOnly(t *testing.T) {
 		code, says := runEcho(t, spec, strings.Fields(c.args)...)
 		if c.says == "" && code != 0 || c.says != "" && (code != failure.Usage || !strings.Contains(says, c.says) ||
 			!strings.Contains(says, "leave it out")) {
-			t.Errorf("%s: exit %d, want %q:\n%s", c.args, code, c.says, says)
+			t.Errorf("%s: exit %d, want the error %q (none if empty):\n%s", c.args, code, c.says, says)
 		}
 	}
 	if p, ok := describe(&spec).Param("levels"); !ok || p.Only != "model=unet|auto" {

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// tunable returns the stage of spec with the tune command. Its engine chooses a kernel for each step that it takes.
+// tunable returns the stage of spec with the tune command. The tuning has one kernel for each step of the run.
 func tunable() Stage[params] {
 	s := spec()
 	s.Inputs = append(s.Inputs, Tuning)
@@ -40,7 +40,7 @@ func TestTune(t *testing.T) {
 		var m contract.Manifest
 		if code == failure.OK {
 			if err := json.Unmarshal(out.Bytes(), &m); err != nil {
-				t.Fatalf("%v\n%s", err, out.String())
+				t.Fatalf("standard output is not a manifest: %v\n%s", err, out.String())
 			}
 		}
 		return code, &m, errs.String()

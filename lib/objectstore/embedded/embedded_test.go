@@ -315,7 +315,8 @@ func TestGatewayKilled(t *testing.T) {
 	}
 }
 
-// TestImpostor: a client with the settings of a gateway that has ended never talks to the program that uses its port.
+// TestImpostor: a client with the settings of a gateway that has ended never talks to a program that now uses the
+// gateway's port.
 func TestImpostor(t *testing.T) {
 	var dir string
 	var env embedded.Env

@@ -61,7 +61,7 @@ func TestOutage(t *testing.T) {
 			waiting := cfg
 			waiting.WaitAtOpen, waiting.Notify = true, nil
 			if _, err := objectstore.Open(t.Context(), waiting); err != nil {
-				t.Errorf("open with WaitAtOpen: %v", err)
+				t.Errorf("open with WaitAtOpen: error %v, want none", err)
 			}
 		})
 		time.Sleep(3 * time.Second) // longer than an impatient client's attempts
