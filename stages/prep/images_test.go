@@ -106,7 +106,8 @@ func TestOwnMNIST(t *testing.T) {
 	for _, split := range []string{"train", "test"} {
 		s := readSet(t, filepath.Join(dir, split+".arrow")).(*dataset.Images)
 		if s.N != map[string]int{"train": 270, "test": 30}[split] || !slices.Equal(s.Classes, l.Test.Classes) {
-			t.Errorf("%s: %d images, classes %q", split, s.N, s.Classes)
+			t.Errorf("%s: %d images, classes %q; want nine tenths of %d for training, the rest for testing, and the "+
+				"classes %q", split, s.N, s.Classes, n, l.Test.Classes)
 		}
 		for i := range s.N {
 			got[string(s.Image(i))+s.Classes[s.Labels[i]]]++
@@ -122,7 +123,8 @@ func TestOwnMNIST(t *testing.T) {
 	checkPNG(t, filepath.Join(dir, "preview.png"))
 	if s := readSummary(t, dir); s.Train.Count != 270 || len(s.Train.PerClass) != 10 || len(s.Files) != 1 ||
 		m.Results["train"] != 270.0 || m.Warnings != nil {
-		t.Errorf("summary %+v, results %v, warnings %q", s, m.Results, m.Warnings)
+		t.Errorf("summary %+v, results %v, warnings %q; want 270 training images of 10 classes from 1 file, and no "+
+			"warnings", s, m.Results, m.Warnings)
 	}
 }
 
@@ -134,20 +136,21 @@ func TestOwnWarnings(t *testing.T) {
 	code, _, stderr := prep(t, "--source=images", "--path="+dir, "--out="+t.TempDir())
 	if code != failure.Input || !strings.Contains(stderr, "00.png") || !strings.Contains(stderr, "truncated") ||
 		!strings.Contains(stderr, "--skip-broken") {
-		t.Errorf("exit %d: %s", code, stderr)
+		t.Errorf("exit %d, want %d and a message that names 00.png as truncated, and --skip-broken: %s", code,
+			failure.Input, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
 	const skipped = "1 file was left out because its name is not that of a PNG, JPEG, GIF, BMP or WebP image: notes.txt"
 	const broken = "1 broken image was left out: even/00.png: damaged or truncated"
 	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
 		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {
-		t.Errorf("warnings %q, results %v", m.Warnings, m.Results)
+		t.Errorf("warnings %q, want %q and %q; results %v, want broken 1", m.Warnings, skipped, broken, m.Results)
 	}
 	table := writeFiles(t, map[string][]byte{"t.csv": []byte(sheet + "NA,1,x\n")})
 	_, m = mustPrep(t, "--source=csv", "--label=kind", "--drop-missing", "--path="+filepath.Join(table, "t.csv"))
 	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") ||
 		!strings.Contains(m.Warnings[0], "line 7, column a (character 1)") {
-		t.Errorf("warnings %q", m.Warnings)
+		t.Errorf("warnings %q, want one about the row that was left out, with line 7 and column a", m.Warnings)
 	}
 }
 
@@ -174,20 +177,21 @@ func TestOwnPhotos(t *testing.T) {
 	const want = "21 photos are not upright according to their Exif data, and were not turned (see --exif-rotate); " +
 		"the first is "
 	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], want) {
-		t.Errorf("warnings %q", m.Warnings)
+		t.Errorf("warnings %q, want one with %q", m.Warnings, want)
 	}
 	_, turned := mustPrep(t, "--source=images", "--path="+path, "--size=5", "--exif-rotate")
 	_, upright := mustPrep(t, "--source=images", "--path="+path, "--size=5")
 	if turned.Warnings != nil || turned.Outputs["train"].Digest == upright.Outputs["train"].Digest {
-		t.Errorf("--exif-rotate has no effect (%q)", turned.Warnings)
+		t.Errorf("--exif-rotate changes no image, or it still causes warnings: %q", turned.Warnings)
 	}
 	code, _, stderr := prep(t, "--source=images", "--path="+path, "--exif-rotate", "--out="+t.TempDir())
 	if code != failure.Input || !strings.Contains(stderr, "5x7") {
-		t.Errorf("some photos have 5 x 7 pixels after turning, which must be an error: exit %d: %s", code, stderr)
+		t.Errorf("after turning, some photos have 5 x 7 pixels and others 7 x 5: exit %d, want %d and a message with "+
+			"5x7: %s", code, failure.Input, stderr)
 	}
 	p := resolved(t, `{"source":"images","exif-rotate":true,"path":`+string(must(json.Marshal(path)))+`}`)
 	if p["exif-rotate"] != true {
-		t.Errorf("resolved %v", p)
+		t.Errorf("resolved %v, want exif-rotate true", p)
 	}
 }
 
@@ -224,15 +228,17 @@ func TestCelebASplits(t *testing.T) {
 	for split, n := range map[string]int{"train": 2, "valid": 1, "test": 2} {
 		s := readSet(t, filepath.Join(dir, split+".arrow")).(*dataset.Images)
 		if s.N != n || s.H != 64 || s.W != 64 || s.C != 3 || s.Split != split || m.Results[split] != float64(n) {
-			t.Errorf("%s: %d images of %v, results %v", split, s.N, s.Shape(), m.Results)
+			t.Errorf("%s: %d images of %v in the split %q, results %v; want %d images of [3 64 64]", split, s.N, s.Shape(),
+				s.Split, m.Results, n)
 		}
 	}
 	if s := readSummary(t, dir); s.Valid == nil || s.Valid.Count != 1 {
-		t.Errorf("summary %+v", s)
+		t.Errorf("summary %+v, want a validation split of 1 image", s)
 	}
 	code, _, stderr := prep(t, "--source=celeba", "--path="+path, "--out="+t.TempDir())
 	if code != failure.Input || !strings.Contains(stderr, "202599") || !strings.Contains(stderr, "--no-verify") {
-		t.Errorf("a part of celeba: exit %d: %s", code, stderr)
+		t.Errorf("a part of celeba: exit %d, want %d and a message with 202599 and --no-verify: %s", code, failure.Input,
+			stderr)
 	}
 }
 
@@ -251,7 +257,7 @@ func TestTable(t *testing.T) {
 	for _, split := range []string{"train", "test"} {
 		in, file := filepath.Join(dir, split+".arrow"), filepath.Join(t.TempDir(), "out.csv")
 		if code, out, errs := table(in, file); code != 0 || !strings.Contains(out, `"columns":["b","a"]`) {
-			t.Fatalf("exit %d: %s%s", code, out, errs)
+			t.Fatalf("exit %d, want 0 and the columns b and a: %s%s", code, out, errs)
 		}
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -259,11 +265,11 @@ func TestTable(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 		if lines[0] != "b,a,label" {
-			t.Errorf("header %q", lines[0])
+			t.Errorf("header %q, want b,a,label", lines[0])
 		}
 		rows = append(rows, lines[1:]...)
 		if code, _, errs := table(train, file); code != failure.Usage || !strings.Contains(errs, "--force") {
-			t.Errorf("over an existing file: exit %d: %s", code, errs)
+			t.Errorf("over an existing file: exit %d, want %d and a message with --force: %s", code, failure.Usage, errs)
 		}
 	}
 	slices.Sort(rows)
@@ -279,15 +285,17 @@ func TestTable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out.csv")
 	code, _, errs := table(samples, file)
 	if code != failure.Input || !strings.Contains(errs, "--like") {
-		t.Errorf("points without columns, no --like: exit %d: %s", code, errs)
+		t.Errorf("points without columns, no --like: exit %d, want %d and a message with --like: %s", code, failure.Input,
+			errs)
 	}
 	code, _, errs = table(samples, file, "--like", samples)
 	if code != failure.Input || !strings.Contains(errs, "no named columns") {
-		t.Errorf("--like names a set without columns: exit %d: %s", code, errs)
+		t.Errorf("--like names a set without columns: exit %d, want %d and a message that says so: %s", code, failure.Input,
+			errs)
 	}
 	code, out, errs := table(samples, file, "--like", train)
 	if code != 0 || !strings.Contains(out, `"n":3`) {
-		t.Errorf("--like names the training set: exit %d: %s%s", code, out, errs)
+		t.Errorf("--like names the training set: exit %d, want 0 and 3 rows: %s%s", code, out, errs)
 	}
 }
 
@@ -325,19 +333,19 @@ func TestOwnArchive(t *testing.T) {
 	s := readSummary(t, dir)
 	if !slices.Equal(s.Classes, []string{"狗", "猫"}) || !slices.Equal(s.Train.PerClass, []int{2, 1}) ||
 		!slices.Equal(s.Test.PerClass, []int{0, 1}) {
-		t.Errorf("summary %+v", s)
+		t.Errorf("summary %+v, want the classes 狗 and 猫 with 2 and 1 training images and 0 and 1 test images", s)
 	}
 	const left = "1 link or special file was left out: train/狗/4.png: the link leads out of the archive"
 	const valid = "there is no test folder, so the validation images are the test split"
 	if !slices.Equal(m.Warnings, []string{left, valid}) {
-		t.Errorf("warnings %q", m.Warnings)
+		t.Errorf("warnings %q, want %q and %q", m.Warnings, left, valid)
 	}
 	for arg, want := range map[string]string{
 		"--names-encoding=klingon": "gbk", "--test-fraction=0.5": "a folder for each split",
 	} {
 		if code, _, stderr := prep(t, append(args, arg, "--out="+t.TempDir())...); code != failure.Usage ||
 			!strings.Contains(stderr, want) {
-			t.Errorf("%s: exit %d: %s", arg, code, stderr)
+			t.Errorf("%s: exit %d, want %d and a message with %q: %s", arg, code, failure.Usage, want, stderr)
 		}
 	}
 }
@@ -454,11 +462,11 @@ func TestTableParameters(t *testing.T) {
 	p := set.(*dataset.Points)
 	if p.N != 3 || len(p.Columns) != 1 || !(p.Columns[0].Mean > 1 && p.Columns[0].Mean < 5) ||
 		!slices.Equal(p.Classes, []string{"b", "ä"}) {
-		t.Errorf("%+v", p)
+		t.Errorf("%+v, want 3 points of one column with a mean between 1 and 5, and the classes b and ä", p)
 	}
 	index := filepath.Join(writeFiles(t, map[string][]byte{"i.csv": []byte(",a\n0,1\n1,2\n2,4\n3,8\n")}), "i.csv")
 	_, m := mustPrep(t, "--source=csv", "--path="+index)
 	if !strings.Contains(strings.Join(m.Warnings, " "), "to read it, give it a name") {
-		t.Errorf("warnings %q", m.Warnings)
+		t.Errorf("warnings %q, want one that says how to read the unnamed column", m.Warnings)
 	}
 }

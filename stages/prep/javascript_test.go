@@ -48,7 +48,7 @@ func TestJavaScriptReadsOutput(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		if got.Rows != want.N || got.Metadata["split"] != split || len(got.Columns) != 2 {
-			t.Fatalf("%s: read back as %s", split, out)
+			t.Fatalf("%s: read back as %s, want %d rows of two columns and the split in the metadata", split, out, want.N)
 		}
 		image, label := got.Columns[0], got.Columns[1]
 		sum := sha256.Sum256(want.Pixels)
@@ -60,10 +60,11 @@ func TestJavaScriptReadsOutput(t *testing.T) {
 			image.Metadata["ARROW:extension:name"] != "arrow.fixed_shape_tensor" ||
 			image.Metadata["ARROW:extension:metadata"] != string(shape) ||
 			image.SHA256 != hex.EncodeToString(sum[:]) {
-			t.Errorf("%s: images read back as %+v", split, image)
+			t.Errorf("%s: images read back as %+v, want the column image with Uint8 tensors of %s, %d values "+
+				"each, and the SHA-256 %x", split, image, shape, want.H*want.W, sum)
 		}
 		if label.Name != "label" || label.Type != "Int64" {
-			t.Errorf("%s: labels read back as %+v", split, label)
+			t.Errorf("%s: labels read back as %+v, want a column label of type Int64", split, label)
 		}
 	}
 }

@@ -98,13 +98,13 @@ func TestImages(t *testing.T) {
 	train, ok := readSet(t, filepath.Join(dir, "train.arrow")).(*dataset.Images)
 	if !ok || train.N != 25 || train.H != 4 ||
 		train.Name != "mnist" || train.Split != "train" || len(train.Classes) != 10 {
-		t.Fatalf("train is %+v", train)
+		t.Fatalf("train is %+v, want 25 images of height 4 from the training split of mnist, with 10 classes", train)
 	}
 	if train.Labels[2] != 14%10 || train.Image(1)[0] != 16*7 {
-		t.Errorf("label %d, pixel %d", train.Labels[2], train.Image(1)[0])
+		t.Errorf("image 2 has label %d, want 4; image 1 starts with pixel %d, want 112", train.Labels[2], train.Image(1)[0])
 	}
 	if n := readSet(t, filepath.Join(dir, "test.arrow")).Len(); n != 10 {
-		t.Errorf("%d test images", n)
+		t.Errorf("%d test images, want 10", n)
 	}
 	checkPNG(t, filepath.Join(dir, "preview.png"))
 	var s summary
@@ -117,7 +117,7 @@ func TestImages(t *testing.T) {
 	}
 	if s.Train.Count != 25 || s.Test.Count != 10 || len(s.Files) != 4 ||
 		!slices.Equal(s.Test.PerClass, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}) {
-		t.Errorf("summary %+v", s)
+		t.Errorf("summary %+v, want 25 training images, 10 test images, one of each class, and 4 files", s)
 	}
 	var mean float64
 	for _, p := range train.Pixels {
@@ -127,7 +127,7 @@ func TestImages(t *testing.T) {
 		t.Errorf("mean %v, want %v", s.Train.Mean[0], mean)
 	}
 	if m.Results["train"] != 25.0 || m.Units["n-train"] != "samples" {
-		t.Errorf("results %v, units %v", m.Results, m.Units)
+		t.Errorf("results %v, want train 25; units %v, want samples for n-train", m.Results, m.Units)
 	}
 }
 
@@ -165,14 +165,15 @@ func TestPoints(t *testing.T) {
 		dir, m := mustPrep(t, append(args, "--n-train=500", "--n-test=100", "--seed=3")...)
 		train := readSet(t, filepath.Join(dir, "train.arrow")).(*dataset.Points)
 		if train.N != 500 || len(train.Labels) != 500 {
-			t.Errorf("%v: %d points, %d labels", args, train.N, len(train.Labels))
+			t.Errorf("%v: %d points and %d labels, want 500 of both", args, train.N, len(train.Labels))
 		}
 		if mixture := args[0] == "--source=mixture" || args[0] == "--source=8gaussians"; mixture != (train.Mixture != nil) {
-			t.Errorf("%v: mixture %v", args, train.Mixture)
+			t.Errorf("%v: the set describes the mixture %v, want one exactly if it was drawn from a mixture", args,
+				train.Mixture)
 		}
 		checkPNG(t, filepath.Join(dir, "preview.png"))
 		if m.Params["source-digest"] != "none" {
-			t.Errorf("%v: source-digest %v", args, m.Params["source-digest"])
+			t.Errorf("%v: source-digest is %v, want the word none", args, m.Params["source-digest"])
 		}
 		_, again := mustPrep(t, append(args, "--n-train=500", "--n-test=100", "--seed=3")...)
 		if d := cmp.Diff(m.Outputs, again.Outputs); d != "" { // including the picture
@@ -309,7 +310,7 @@ func TestRefuses(t *testing.T) {
 				}
 			}
 			if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
-				t.Errorf("left behind: %v (%v)", files, err)
+				t.Errorf("the failed run left files behind: %v (%v)", files, err)
 			}
 		})
 	}
@@ -328,14 +329,15 @@ func TestOffline(t *testing.T) {
 	}
 	digest, err := resolved(false)
 	if err != nil || !digestForm.MatchString(digest) {
-		t.Errorf("a set that can be downloaded: %q, %v", digest, err)
+		t.Errorf("a set that can be downloaded: digest %q, error %v; want a digest and no error", digest, err)
 	}
 	_, err = resolved(true)
 	if failure.ClassOf(err) != failure.Input || !strings.Contains(failure.HintOf(err), "cifar-10") {
-		t.Errorf("--offline: %v", err)
+		t.Errorf("--offline: error %v with hint %q, want an input error whose hint names cifar-10", err,
+			failure.HintOf(err))
 	}
 	t.Setenv("VAPO_OFFLINE", "1")
 	if _, err := resolved(false); failure.ClassOf(err) != failure.Input {
-		t.Errorf("VAPO_OFFLINE=1: %v", err)
+		t.Errorf("VAPO_OFFLINE=1: %v, want an input error", err)
 	}
 }

@@ -29,12 +29,13 @@ func TestClasses(t *testing.T) {
 	none, one, each := draw(), draw("--class=1"), draw("--class=each")
 	if none.Labels != nil || !slices.Equal(one.Labels, []int64{1, 1, 1, 1, 1, 1}) ||
 		!slices.Equal(each.Labels, []int64{1, 2, 0, 1, 2, 0}) {
-		t.Errorf("labels %v, %v and %v", none.Labels, one.Labels, each.Labels)
+		t.Errorf("labels %v, %v and %v, want none, only 1, and 1 2 0 1 2 0", none.Labels, one.Labels, each.Labels)
 	}
 	for i := range 6 {
 		ofNone, ofOne, ofEach := none.Point(i), one.Point(i), each.Point(i)
 		if same := slices.Equal(ofOne, ofEach); same != (each.Labels[i] == 1) || slices.Equal(ofOne, ofNone) {
-			t.Errorf("sample %d: %v of class 1, %v of class %d, %v unconditional", i+1, ofOne, ofEach, each.Labels[i], ofNone)
+			t.Errorf("sample %d: %v of class 1, %v of class %d, %v unconditional; want equal samples for equal classes only",
+				i+1, ofOne, ofEach, each.Labels[i], ofNone)
 		}
 	}
 	if again := draw("--class=1", "--guidance=1"); !slices.Equal(again.X, one.X) {
@@ -72,8 +73,8 @@ func TestClassesOfCommands(t *testing.T) {
 	each, one, none, guided := rows("--class=each"), rows("--class=1"), rows(), rows("--class=1", "--guidance=3")
 	if each[0] != each[3] || each[1] != one[1] || each[0] == each[1] ||
 		one[0] != one[1] || none[0] == one[0] || guided[0] == one[0] {
-		t.Errorf("fields with --class=each\n%v\n--class=1\n%v\nno --class\n%v\n--class=1 --guidance=3\n%v", each, one, none,
-			guided)
+		t.Errorf("want equal fields for equal classes, and other fields for another class, no class or guidance 3; "+
+			"got with --class=each\n%v\n--class=1\n%v\nno --class\n%v\n--class=1 --guidance=3\n%v", each, one, none, guided)
 	}
 	dir := t.TempDir()
 	code, _, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir,
@@ -87,7 +88,7 @@ func TestClassesOfCommands(t *testing.T) {
 	}
 	set, err := dataset.FromTable(table)
 	if err != nil || !slices.Equal(set.(*dataset.Points).Labels, []int64{0, 0, 1, 1, 2, 2, 0, 0}) {
-		t.Errorf("interpolation with --class=each: %+v, %v", set, err)
+		t.Errorf("interpolation with --class=each: %+v (%v), want the labels 0 0 1 1 2 2 0 0", set, err)
 	}
 }
 
@@ -107,7 +108,7 @@ func TestAverages(t *testing.T) {
 	}
 	code, _, stderr := sample(t, "--input=checkpoint="+ck, "--weights=ema.2", "--out="+t.TempDir())
 	if code != failure.Input || !strings.Contains(stderr, "only ema, ema.1, raw") {
-		t.Errorf("exit %d: %s", code, stderr)
+		t.Errorf("--weights=ema.2: exit %d, want %d and a message that lists the averages: %s", code, failure.Input, stderr)
 	}
 }
 

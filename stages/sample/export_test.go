@@ -75,7 +75,7 @@ func TestExport(t *testing.T) {
 			in, out := arrowOf(t, c.set), filepath.Join(t.TempDir(), "x.npz")
 			code, stdout, stderr := exportTool(t, append([]string{in, out}, c.flags...)...)
 			if code != 0 || strings.Contains(stderr, "--rgb") != c.warning {
-				t.Fatalf("exit %d: %s", code, stderr)
+				t.Fatalf("exit %d, want 0; should a warning name --rgb? %v\n%s", code, c.warning, stderr)
 			}
 			var line exported
 			if err := json.Unmarshal([]byte(stdout), &line); err != nil {
@@ -88,7 +88,7 @@ func TestExport(t *testing.T) {
 			sum := sha256.Sum256(raw)
 			if line.File != out || line.N != c.set.Len() || !slices.Equal(line.Shape, c.shape) ||
 				line.SHA256 != hex.EncodeToString(sum[:]) {
-				t.Errorf("%s", stdout)
+				t.Errorf("printed %s, want the file %s, n %d, shape %v and SHA-256 %x", stdout, out, c.set.Len(), c.shape, sum)
 			}
 			got, err := dataset.Read(out)
 			if err != nil {
@@ -109,10 +109,10 @@ func TestExport(t *testing.T) {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
 			if second, err := os.ReadFile(again); err != nil || !bytes.Equal(second, raw) {
-				t.Errorf("exporting the archive again gives another file (%v)", err)
+				t.Errorf("exporting the exported archive gives another file (%v)", err)
 			}
 			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) != 1 {
-				t.Errorf("left behind: %v, %v", entries, err)
+				t.Errorf("the folder of the export holds %v (%v), want only the export", entries, err)
 			}
 		})
 	}
@@ -143,7 +143,8 @@ func TestExportRefuses(t *testing.T) {
 	} {
 		code, stdout, stderr := exportTool(t, c.args...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, %q: %s; want %d with %q", name, code, stdout, stderr, c.code, c.want)
+			t.Errorf("%s: exit %d, %q: %s; want %d, nothing on standard output, and a message with %q", name, code, stdout,
+				stderr, c.code, c.want)
 		}
 	}
 	if code, _, stderr := exportTool(t, good, there, "--force"); code != 0 {

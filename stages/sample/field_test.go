@@ -75,7 +75,7 @@ func TestFieldCommand(t *testing.T) {
 			}
 			rows := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
 			if rows[0] != "phi,g1,g2" || len(rows) != n+1 {
-				t.Fatalf("header %q, %d rows", rows[0], len(rows)-1)
+				t.Fatalf("header %q and %d rows, want phi,g1,g2 and %d", rows[0], len(rows)-1, n)
 			}
 			for i, row := range rows[1:] {
 				cells := strings.Split(row, ",")
@@ -101,7 +101,7 @@ func TestFieldAtTheEnds(t *testing.T) {
 		for _, at := range []string{"0", "1"} {
 			code, stdout, stderr := sample(t, "field", "--checkpoint="+path, "--points="+points, "--t="+at)
 			if code != 0 || strings.Contains(stdout, "NaN") || strings.Contains(stdout, "Inf") {
-				t.Errorf("%s at t = %s: exit %d\n%s%s", schedule, at, code, stdout, stderr)
+				t.Errorf("%s at t = %s: exit %d, want 0 and neither NaN nor infinity\n%s%s", schedule, at, code, stdout, stderr)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func TestFieldReadsStandardInput(t *testing.T) {
 	c.Stdin = strings.NewReader("x1,x2\r\n1e-3,2\r\n\r\n\"3\",-4.5E2\r\n")
 	out, err := c.Output()
 	if rows := strings.Count(string(out), "\n"); err != nil || rows != 3 {
-		t.Errorf("%d lines, %v\n%s", rows, err, out)
+		t.Errorf("%d lines, want a header and 2 rows (%v)\n%s", rows, err, out)
 	}
 	c = exec.Command(binary, "field", "--checkpoint="+checkpointOf(t, imagesConfig(), nil), "--points=-", "--t=0.5")
 	var header, row []string
@@ -123,7 +123,7 @@ func TestFieldReadsStandardInput(t *testing.T) {
 	c.Stdin = strings.NewReader(strings.Join(header, ",") + "\n" + strings.Join(row, ",") + "\n")
 	// An untrained network computes |x|²/2.
 	if out, err := c.Output(); err != nil || !strings.HasSuffix(string(out), "\n2"+strings.Repeat(",0.5", 16)+"\n") {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("want Phi = 2 and a gradient that equals x (%v)\n%s", err, out)
 	}
 }
 
@@ -133,7 +133,8 @@ func TestFieldRefuses(t *testing.T) {
 	code, _, stderr := sample(t, "field", "--checkpoint="+checkpointOf(t, velocity, nil), "--t=0.5",
 		"--points="+csvFile(t, "x1,x2\n1,2\n"))
 	if code != failure.Input || !strings.Contains(stderr, "sample field needs a potential") {
-		t.Errorf("a network without a potential: exit %d, %s", code, stderr)
+		t.Errorf("a network without a potential: exit %d, want %d and a message that asks for one: %s", code, failure.Input,
+			stderr)
 	}
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	for _, c := range []struct {

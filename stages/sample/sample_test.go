@@ -94,7 +94,8 @@ func TestFunctionEvaluations(t *testing.T) {
 	loose, most := evaluations("1e-2")
 	tight, _ := evaluations("1e-5")
 	if loose < 7 || most < loose || tight < 1.5*loose {
-		t.Errorf("rk45 took %v evaluations per sample (at most %v) at tolerance 1e-2 and %v at 1e-5", loose, most, tight)
+		t.Errorf("rk45 took a mean of %v and at most %v evaluations per sample at tolerance 1e-2, want at least 7; it "+
+			"took %v at 1e-5, want at least 1.5 times as many", loose, most, tight)
 	}
 }
 
@@ -173,10 +174,10 @@ func TestInterpolate(t *testing.T) {
 		}
 		table, err := tensorfile.Read(filepath.Join(dir, "interpolation.arrow"))
 		if err != nil || table.Rows != 15 {
-			t.Errorf("%d rows, %v", table.Rows, err)
+			t.Errorf("interpolation.arrow has %d rows, want 15 (%v)", table.Rows, err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "interpolation.png")); (err == nil) != (c.Kind == "unet") {
-			t.Errorf("%s: picture: %v", c.Kind, err)
+			t.Errorf("%s: a picture should exist only for images (%v)", c.Kind, err)
 		}
 	}
 	a, b := []float32{3, 0, 0}, []float32{0, 0.5, 0}
@@ -193,7 +194,7 @@ func TestInterpolate(t *testing.T) {
 	}
 	same := make([]float32, 3)
 	if spherical(same, a, a, 0.5, 1); math.Abs(float64(same[0])-math.Sqrt(3)) > 1e-6 {
-		t.Errorf("between equal noise vectors: %v", same)
+		t.Errorf("halfway between equal noise vectors: %v, want the vector scaled to the norm √3", same)
 	}
 }
 

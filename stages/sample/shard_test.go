@@ -46,7 +46,8 @@ func TestShards(t *testing.T) {
 			first := shard("1/2")
 			parts := shard("2/2")
 			if len(parts) != c.parts || len(first) != (c.parts+1)/2 {
-				t.Errorf("%d parts after the first shard and %d after both, want %d in all", len(first), len(parts), c.parts)
+				t.Errorf("%d parts after the first shard and %d after both, want %d and %d", len(first), len(parts),
+					(c.parts+1)/2, c.parts)
 			}
 			if err := os.Remove(parts[0]); err != nil {
 				t.Fatal(err)
@@ -79,7 +80,7 @@ func TestShards(t *testing.T) {
 				got, err1 := os.ReadFile(filepath.Join(dir, name))
 				want, err2 := os.ReadFile(filepath.Join(whole, name))
 				if err1 != nil || err2 != nil || !bytes.Equal(got, want) {
-					t.Errorf("%s differs: %v, %v", name, err1, err2)
+					t.Errorf("%s differs between the sharded and the whole run (%v, %v)", name, err1, err2)
 				}
 			}
 		})
@@ -92,12 +93,13 @@ func TestPartsCoverSamples(t *testing.T) {
 		next := p.First
 		for _, r := range partsOf(&p, 64) {
 			if r.from != next || r.len() < 1 || r.to != p.First+p.N && r.to%64 != 0 {
-				t.Errorf("n %d from %d: part %v", p.N, p.First, r)
+				t.Errorf("n %d from %d: part %v, want one that starts at %d and ends at a multiple of 64 or at the end", p.N,
+					p.First, r, next)
 			}
 			next = r.to
 		}
 		if next != p.First+p.N {
-			t.Errorf("n %d from %d: the parts end at %d", p.N, p.First, next)
+			t.Errorf("n %d from %d: the parts end at %d, want %d", p.N, p.First, next, p.First+p.N)
 		}
 	}
 }
@@ -107,7 +109,7 @@ func TestBadShards(t *testing.T) {
 	for _, bad := range []string{"0/2", "3/2", "1", "a/b", fmt.Sprintf("1/%d", contract.MaxShards+1)} {
 		code, _, stderr := sample(t, "shard", bad, "--input=checkpoint="+ck, "--out="+t.TempDir())
 		if code != failure.Usage || !strings.Contains(stderr, bad) {
-			t.Errorf("shard %s: exit %d\n%s", bad, code, stderr)
+			t.Errorf("shard %s: exit %d, want %d and a message with the shard\n%s", bad, code, failure.Usage, stderr)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func TestTuning(t *testing.T) {
 		args := append(c.args, "--input=checkpoint="+model, "--n=3", "--out="+t.TempDir())
 		code, _, stderr := sample(t, args...)
 		if code != c.code || !strings.Contains(stderr, c.want) {
-			t.Errorf("%v: exit %d, want %d\n%s", c.args, code, c.code, stderr)
+			t.Errorf("%v: exit %d, want %d and a message with %q\n%s", c.args, code, c.code, c.want, stderr)
 		}
 	}
 }
