@@ -25,7 +25,7 @@ const gridFile = "grid.png"
 var archived = regexp.MustCompile(`(?i)\.(zip|tar|tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst))$`)
 
 // openArgument opens a folder or archive of images, a file or an artifact reference given on the command line. The
-// images of folders and archives are not read yet. The imageSet must be closed.
+// images of folders and archives are not read yet. The caller must close the imageSet.
 func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet, error) {
 	info, err := os.Stat(arg)
 	if err == nil && (info.IsDir() || archived.MatchString(arg)) {
@@ -81,8 +81,9 @@ func (f files) Image(i int) (feature.Image, error) {
 	return *im, nil
 }
 
-// loadFolders reads the images of all sets that are folders or archives into memory. The images of one set must have
-// the same size. The images read become RGB if any image of any set has colour, and grey otherwise.
+// loadFolders reads the images of all sets that are folders or archives into memory. It returns an error if the images
+// of one set differ in size. If any image of any set has colour, all these images become RGB; otherwise they become
+// grey.
 //
 // loadFolders deliberately does not resize images. The choice of the filter changes the distance by several points, so
 // users must resize the images themselves and report the filter. Only Inception resizes images, because its conventions

@@ -128,8 +128,8 @@ func convertWeights(src feature.WeightSource) (string, error) {
 	return f.Name(), nil
 }
 
-// putWeights stores a file, names it ref, and adds digest, name and size to result. If same is set, the stored file
-// must have the digest of the file that was examined.
+// putWeights stores a file, names it ref, and adds digest, name and size to result. If same is set, putWeights returns
+// an error unless the stored file has the digest of the file that was examined.
 func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult, same bool) error {
 	digest, size, err := store.PutFile(ctx, path)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"vapo/lib/dataset/source"
 )
 
-// TestJavaScriptReadsOutput reads the splits that prep writes with npm's apache-arrow, an independent implementation.
-// They are those of Fashion-MNIST if it is installed, and generated images otherwise.
+// TestJavaScriptReadsOutput reads the splits that prep writes. The reader is npm's apache-arrow, an independent
+// implementation. The splits are those of Fashion-MNIST if it is installed, and generated images otherwise.
 func TestJavaScriptReadsOutput(t *testing.T) {
 	js := filepath.Join("..", "..", "lib", "tensorfile", "testdata", "js")
 	if _, err := exec.LookPath("node"); err != nil {

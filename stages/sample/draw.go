@@ -42,7 +42,7 @@ func drawAll(
 	return set, work, seconds, nil
 }
 
-// interval holds the indices of consecutive samples, from the index from up to, but not including, to.
+// interval is a range of sample indices. It includes the index from and excludes the index to.
 type interval struct{ from, to int }
 
 func (r interval) len() int { return r.to - r.from }

@@ -85,7 +85,7 @@ func (d *drawer) encode(x []float32, w sampling.Work, seconds float64) ([]byte, 
 }
 
 // decode decodes a part into x, in the network's units. If value is not a part with as many samples as x, decode leaves
-// x unchanged and returns ok = false, and the samples must be drawn again.
+// x unchanged and returns ok = false; the caller then draws the samples again.
 func (d *drawer) decode(value []byte, x []float32) (w sampling.Work, seconds float64, ok bool) {
 	t, err := tensorfile.Decode(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

@@ -50,7 +50,7 @@ func classifierLoop(
 	return l, nil
 }
 
-// testImages reads the test input, which must hold labelled images of the given shape.
+// testImages reads the test input. It returns an error unless the input holds labelled images of the given shape.
 func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Images, error) {
 	set, err := data.Read(ctx, job, "test")
 	if err != nil {

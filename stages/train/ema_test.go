@@ -17,8 +17,8 @@ import (
 	"vapo/lib/program"
 )
 
-// without copies a file of averages but leaves out the profile of a. It returns the path of the copy, and the weights
-// of a itself.
+// without writes a copy of a file of averages that lacks the averages with the profile of a. It returns the path of the
+// copy, and the weights of a itself.
 func without(t *testing.T, path string, a average.Average) (string, map[string]checkpoint.Named) {
 	t.Helper()
 	c, err := checkpoint.Read(path)
@@ -85,7 +85,8 @@ func TestReconstructedAverageIsTheTrackedOne(t *testing.T) {
 			t.Logf("%s, %v: relative error %.2g of the weights, %v of the profile; nearest snapshot %.2g", name, a, d,
 				line["residual"], nearest)
 			if d > 1e-2 || d > nearest/5 || len(direct) == 0 {
-				t.Errorf("%s, %v: the weights have relative error %v, the nearest snapshot has %v", name, a, d, nearest)
+				t.Errorf("%s, %v: the %d tensors have relative error %v, want some tensors, and at most 0.01 and a "+
+					"fifth of the nearest snapshot's %v", name, a, len(direct), d, nearest)
 			}
 		}
 	}
@@ -99,7 +100,7 @@ func ema(t *testing.T, args ...string) (code failure.Class, line map[string]any,
 	code, stdout, stderr := command(t, append([]string{"ema", "--out", out}, args...)...)
 	if code != 0 {
 		if exists(out) || stdout != "" {
-			t.Errorf("exit %d, but it wrote a file or %q", code, stdout)
+			t.Errorf("exit %d, but it wrote a file, or %q to standard output", code, stdout)
 		}
 		return code, map[string]any{"error": stderr}, nil
 	}
@@ -145,7 +146,8 @@ func TestEMA(t *testing.T) {
 	_, again, _ := ema(t, file, "--std", "0.07", "--step", "39")
 	if code != 0 || line["digest"] != again["digest"] || line["step"] != 39.0 || line["snapshots"] != 20.0 ||
 		line["std"] != 0.07 || first.Step != 39 || first.Kind != checkpoint.Potential {
-		t.Errorf("exit %d, %v and %v", code, line, again)
+		t.Errorf("exit %d, want 0; got %v and, with --step 39, %v; want the same potential twice, with std 0.07 at step "+
+			"39 from 20 snapshots", code, line, again)
 	}
 	// The averages at the end are also in the checkpoint, after those with half-lives.
 	ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
@@ -158,7 +160,7 @@ func TestEMA(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(tracked.Group(checkpoint.EMA))); !slices.Equal(got,
 		slices.Sorted(maps.Keys(ck.Group(checkpoint.Param)))) {
-		t.Errorf("the reconstructed average has the tensors %v", got)
+		t.Errorf("the reconstructed average has the tensors %v, want those of the weights", got)
 	}
 
 	for message, c := range map[string]struct {
@@ -182,7 +184,7 @@ func TestEMA(t *testing.T) {
 	}
 	if code, _, stderr := command(t, "ema", file, "--std=0.07", "--out", taken); code != failure.Usage ||
 		!strings.Contains(stderr, "--force") {
-		t.Errorf("over an existing file: exit %d, %s", code, stderr)
+		t.Errorf("over an existing file: exit %d, want %d and a message with --force: %s", code, failure.Usage, stderr)
 	}
 }
 
@@ -209,7 +211,8 @@ func TestProfilesChangeNothingElse(t *testing.T) {
 		}
 	}
 	if len(b.Tensors)-len(a.Tensors) != 2*len(a.Group(checkpoint.Param)) {
-		t.Errorf("%d tensors with two profiles, %d without profiles", len(b.Tensors), len(a.Tensors))
+		t.Errorf("%d tensors with two profiles, %d without; want as many more as two averages have", len(b.Tensors),
+			len(a.Tensors))
 	}
 	if exists(filepath.Join(profiles, "averages.arrow")) {
 		t.Error("there are snapshots of averages without --ema-snapshot-every")

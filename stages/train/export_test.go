@@ -27,7 +27,7 @@ func TestExportRoundTrip(t *testing.T) {
 			file, back := filepath.Join(dir, "w.safetensors"), filepath.Join(dir, "back.arrow")
 			code, stdout, stderr := command(t, "export", from, file, "--weights", weights)
 			if code != 0 || strings.Count(stdout, "\n") != 1 {
-				t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
+				t.Fatalf("exit %d, want 0 and one line on standard output, not %q: %s", code, stdout, stderr)
 			}
 			var e exported
 			if err := json.Unmarshal([]byte(stdout), &e); err != nil {
@@ -42,7 +42,7 @@ func TestExportRoundTrip(t *testing.T) {
 			want := exported{File: file, Digest: string(digest), Kind: "potential", Parameters: l.Parameters, Tensors: l.Tensors,
 				Step: 77, Weights: weights}
 			if e != want || l.Step != 77 || l.Weights != "model" {
-				t.Errorf("exported %+v, expected %+v; imported %+v", e, want, l)
+				t.Errorf("exported %+v, want %+v; imported %+v, want step 77 and the weights \"model\"", e, want, l)
 			}
 
 			x, times := make([]float32, 5*config.Dim()), []float32{0.1, 0.3, 0.5, 0.7, 0.9}
@@ -88,10 +88,11 @@ func TestExportFile(t *testing.T) {
 	}
 	if code, stdout, stderr := command(t, "export", from, file); code != failure.Usage || stdout != "" ||
 		!strings.Contains(stderr, "--force") {
-		t.Errorf("over an existing file: exit %d, %q: %s", code, stdout, stderr)
+		t.Errorf("over an existing file: exit %d, want %d, no output and a message with --force, got %q: %s", code,
+			failure.Usage, stdout, stderr)
 	}
 	if code, again, stderr := command(t, "export", from, file, "--force"); code != 0 || again != first {
-		t.Errorf("with --force: exit %d, %s, expected %s: %s", code, again, first, stderr)
+		t.Errorf("with --force: exit %d, want 0; printed %s, want %s: %s", code, again, first, stderr)
 	}
 	f, err := safetensors.Open(file)
 	if err != nil {
@@ -99,7 +100,7 @@ func TestExportFile(t *testing.T) {
 	}
 	if got := f.Metadata(); got["step"] != "77" || got["weights"] != "ema" ||
 		!strings.Contains(got["config"], `"kind":"mlp"`) {
-		t.Errorf("metadata are %v", got)
+		t.Errorf("metadata are %v, want step 77, the weights ema, and a config of kind mlp", got)
 	}
 	if want := []string{"layers.0.bias", "layers.0.weight", "layers.1.bias", "layers.1.weight", "out.bias",
 		"out.weight"}; !slices.Equal(f.Names(), want) {
@@ -115,7 +116,7 @@ func TestExportFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c, err := potential.ParseConfig(ck.Config); err != nil || c.Schedule != "linear" || c.PriorStd != 0.5 {
-		t.Errorf("the network is %s (%v)", ck.Config, err)
+		t.Errorf("the network is %s (%v), want the schedule linear and prior_std 0.5", ck.Config, err)
 	}
 
 	text := filepath.Join(t.TempDir(), "text")
@@ -125,7 +126,8 @@ func TestExportFile(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none.safetensors")
 	for name, path := range map[string]string{"no checkpoint": text, "no file": text + "s"} {
 		if code, stdout, stderr := command(t, "export", path, none); code != failure.Input || stdout != "" {
-			t.Errorf("%s: exit %d, %q: %s", name, code, stdout, stderr)
+			t.Errorf("%s: exit %d, want %d and nothing on standard output, not %q: %s", name, code, failure.Input, stdout,
+				stderr)
 		}
 	}
 	if _, err := os.Stat(none); err == nil {

@@ -88,7 +88,7 @@ func TestGolden(t *testing.T) {
 				t.Errorf("end %s, want %s", got, c.end)
 			}
 			if m.Backend != "tape" {
-				t.Errorf("backend %q", m.Backend)
+				t.Errorf("backend %q, want tape", m.Backend)
 			}
 		})
 	}

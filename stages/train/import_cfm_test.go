@@ -30,14 +30,14 @@ func TestImportTorchCFM(t *testing.T) {
 	code, stdout, stderr := command(t, "import", "testdata/torchcfm.pth", "--like", checkpointOf(t, small),
 		"--output=velocity", "--out", out)
 	if l := importLine(t, code, stdout, stderr); l.Weights != "ema+model" || l.Step != 40 {
-		t.Errorf("imported %+v", l)
+		t.Errorf("imported %+v, want the weights \"ema+model\" of step 40", l)
 	}
 	ck, err := checkpoint.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c, err := potential.ParseConfig(ck.Config); err != nil || c.Output != homotopy.Velocity {
-		t.Errorf("the network is %s, %v", ck.Config, err)
+		t.Errorf("the network is %s (%v), want one whose output is the velocity", ck.Config, err)
 	}
 	for group, want := range map[string][]float32{checkpoint.Param: golden.Model, checkpoint.EMA: golden.EMA} {
 		velocity := make([]float32, len(golden.X))

@@ -37,7 +37,7 @@ func TestImportGuided(t *testing.T) {
 		"again.arrow")
 	code, stdout, stderr := command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, c), "--out", first)
 	if l := importLine(t, code, stdout, stderr); l.Weights != "model" || l.Ignored != nil {
-		t.Errorf("%s", stdout)
+		t.Errorf("want the weights \"model\" and no ignored tensors, got %s", stdout)
 	}
 	if code, _, stderr := command(t, "export", first, weights); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
@@ -69,7 +69,7 @@ func TestImportGuided(t *testing.T) {
 		}
 		config, w, err := potential.FromCheckpoint(ck, checkpoint.EMA)
 		if err != nil || config.Classes != 5 {
-			t.Fatalf("%d classes, %v", config.Classes, err)
+			t.Fatalf("the network has %d classes, want 5 (%v)", config.Classes, err)
 		}
 		f, err := potential.NewField(be, config, w, len(golden.T))
 		if err != nil {
@@ -91,7 +91,7 @@ func TestImportGuided(t *testing.T) {
 	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out",
 		filepath.Join(dir, "none.arrow"))
 	if code != failure.Input || !strings.Contains(stderr, "label_emb.weight") {
-		t.Errorf("exit %d: %s", code, stderr)
+		t.Errorf("exit %d, want %d and a message that names label_emb.weight: %s", code, failure.Input, stderr)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestImportPresetClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if config, err := potential.ParseConfig(ck.Config); err != nil || config.Classes != 7 {
-		t.Errorf("%d classes, %v", config.Classes, err)
+		t.Errorf("the network has %d classes, want 7 (%v)", config.Classes, err)
 	}
 	for message, edit := range map[string]func(n *safetensors.Tensor){
 		"is [448]":   func(n *safetensors.Tensor) { n.Shape = []int{len(n.Data)} },
@@ -140,7 +140,7 @@ func TestImportPresetClasses(t *testing.T) {
 		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out",
 			filepath.Join(t.TempDir(), "none.arrow"))
 		if code != failure.Input || !strings.Contains(stderr, message) {
-			t.Errorf("exit %d, expected a message with %q: %s", code, message, stderr)
+			t.Errorf("exit %d, want %d and a message with %q: %s", code, failure.Input, message, stderr)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestImportLoops(t *testing.T) {
 			t.Errorf("%s: found %q and %q, expected %q and %q", c.name, text(l.Found.Model), text(l.Found.EMA), c.model, c.ema)
 		}
 		if c.ema != "" && !strings.Contains(stderr, "--weights=ema") {
-			t.Errorf("%s: the log does not name the flag: %s", c.name, stderr)
+			t.Errorf("%s: the log does not name the flag --weights=ema: %s", c.name, stderr)
 		}
 		if !slices.Equal(l.Ignored, c.ignored) || c.skipped != nil && !slices.Equal(l.Skipped, c.skipped) {
 			t.Errorf("%s: ignored %q, skipped %q, expected %q and %q", c.name, l.Ignored, l.Skipped, c.ignored, c.skipped)
@@ -112,7 +112,7 @@ func TestImportHints(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "out.arrow")
 		code, stdout, stderr := command(t, append([]string{"import", "--like", like, "--out", out}, c.args...)...)
 		if code != failure.Input || stdout != "" {
-			t.Errorf("%v: exit %d, %q", c.args, code, stdout)
+			t.Errorf("%v: exit %d, want %d and nothing on standard output, not %q", c.args, code, failure.Input, stdout)
 		}
 		for _, w := range c.want {
 			if !strings.Contains(stderr, w) {

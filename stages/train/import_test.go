@@ -103,7 +103,7 @@ func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad [
 func importLine(t *testing.T, code failure.Class, stdout, stderr string) imported {
 	t.Helper()
 	if code != 0 || strings.Count(stdout, "\n") != 1 {
-		t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
+		t.Fatalf("exit %d, want 0 and one line on standard output, not %q: %s", code, stdout, stderr)
 	}
 	var l imported
 	if err := json.Unmarshal([]byte(stdout), &l); err != nil {
@@ -153,7 +153,8 @@ func TestImportReleased(t *testing.T) {
 			path)
 		l := importLine(t, code, stdout, stderr)
 		if l.Weights != c.stderr || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
-			t.Errorf("--weights %q: %s", c.weights, stdout)
+			t.Errorf("--weights=%s: want the weights %q of a potential at step 2 in %s, and no ignored tensors, got %s",
+				c.weights, c.stderr, path, stdout)
 		}
 		if digest, _, err := artifact.FileDigest(path); err != nil || string(digest) != l.Digest {
 			t.Errorf("the digest is %s, expected %s (%v)", l.Digest, digest, err)
@@ -193,7 +194,7 @@ func TestImportIntoStore(t *testing.T) {
 	l := importLine(t, code, stdout, stderr)
 	if d, err := store.Ref(t.Context(), "weights/released"); err != nil || string(d) != l.Digest ||
 		l.Ref != "weights/released" {
-		t.Errorf("the ref is %s (%v), expected %s", d, err, l.Digest)
+		t.Errorf("the ref weights/released is %s (%v), want %s; import printed the ref %q", d, err, l.Digest, l.Ref)
 	}
 	if err := store.Verify(t.Context(), artifact.Digest(l.Digest)); err != nil {
 		t.Error(err)
@@ -205,7 +206,7 @@ func TestImportIntoStore(t *testing.T) {
 	}
 	if code, stdout, stderr = command(t, "export", "ref:weights/released",
 		filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
-		t.Errorf("exit %d, %s: %s", code, stdout, stderr)
+		t.Errorf("exporting from the store: exit %d, want 0; want step 2, got %s: %s", code, stdout, stderr)
 	}
 }
 
@@ -250,7 +251,7 @@ func TestImportPrefixes(t *testing.T) {
 			first = l.Digest
 		}
 		if l.Digest != first || l.Weights != "model" || l.Step != 0 {
-			t.Errorf("prefix %q: %s", prefix, stdout)
+			t.Errorf("prefix %q: want the weights \"model\" at step 0 with digest %s, got %s", prefix, first, stdout)
 		}
 	}
 	// If a file holds both weights and averages, import tells them apart by name.
@@ -263,7 +264,7 @@ func TestImportPrefixes(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.arrow")
 	code, stdout, stderr := command(t, "import", safetensorsFile(t, both), "--like", like, "--out", out)
 	if l := importLine(t, code, stdout, stderr); l.Weights != "ema+model" {
-		t.Errorf("%s", stdout)
+		t.Errorf("want the weights \"ema+model\", got %s", stdout)
 	}
 	ck, err := checkpoint.Read(out)
 	if err != nil {
@@ -339,11 +340,11 @@ func TestImportRefusals(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "out.arrow")
 		code, stdout, stderr := command(t, append([]string{"import", "--out", out}, c.args...)...)
 		if code != c.code || stdout != "" {
-			t.Errorf("%s: exit %d, %q: %s", c.name, code, stdout, stderr)
+			t.Errorf("%s: exit %d, want %d and nothing on standard output, not %q: %s", c.name, code, c.code, stdout, stderr)
 		}
 		for _, w := range c.want {
 			if !strings.Contains(stderr, w) {
-				t.Errorf("%s: %q is not in %s", c.name, w, stderr)
+				t.Errorf("%s: the message lacks %q: %s", c.name, w, stderr)
 			}
 		}
 		if _, err := os.Stat(out); err == nil {
@@ -353,10 +354,10 @@ func TestImportRefusals(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.arrow")
 	code, stdout, stderr := command(t, "import", extra, "--like", like, "--ignore-extra", "--out", out)
 	if l := importLine(t, code, stdout, stderr); !slices.Equal(l.Ignored, []string{"module.label_emb.weight"}) {
-		t.Errorf("%s", stdout)
+		t.Errorf("want the ignored tensor module.label_emb.weight, got %s", stdout)
 	}
 	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out",
 		out); code != failure.Usage || !strings.Contains(stderr, "--force") {
-		t.Errorf("over an existing file: exit %d: %s", code, stderr)
+		t.Errorf("over an existing file: exit %d, want %d and a message with --force: %s", code, failure.Usage, stderr)
 	}
 }

@@ -66,7 +66,7 @@ func TestConditionalTraining(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	if manifest.Params["conditional"] != true || manifest.Params["label-dropout"] != 0.1 {
-		t.Errorf("parameters %v", manifest.Params)
+		t.Errorf("parameters %v, want conditional true and label-dropout 0.1", manifest.Params)
 	}
 	ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
 	if err != nil {
@@ -74,7 +74,7 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	config, weights, err := potential.FromCheckpoint(ck, checkpoint.EMA)
 	if err != nil || config.Classes != 3 {
-		t.Fatalf("%d classes, %v", config.Classes, err)
+		t.Fatalf("the network has %d classes, want 3 (%v)", config.Classes, err)
 	}
 	be, err := engine.Open("tape")
 	if err != nil {
@@ -106,7 +106,7 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	share, mean := conditional(1)
 	if share < 0.95 {
-		t.Errorf("only %.1f%% of the samples are nearest to the mean of their class", 100*share)
+		t.Errorf("%.1f%% of the samples are nearest to the mean of their class, want at least 95%%", 100*share)
 	}
 	guidedShare, guidedMean := conditional(3)
 	if guidedShare < share || guidedMean < 1.1*mean {
@@ -148,7 +148,7 @@ func TestConditionalKinds(t *testing.T) {
 		}
 		if config, weights, err := potential.FromCheckpoint(ck, checkpoint.Param); err != nil || config.Classes != 2 ||
 			len(weights["label_emb.weight"]) == 0 {
-			t.Errorf("%v: %d classes, %v", args, config.Classes, err)
+			t.Errorf("%v: the network has %d classes, want 2 and a table of labels (%v)", args, config.Classes, err)
 		}
 	}
 	unlabelled := pictures(t, 8, func(s *dataset.Images) { s.Labels = nil })
@@ -202,16 +202,16 @@ func TestNetworkParameters(t *testing.T) {
 	full := smallUNet(images, "--attention=[1,2]", "--dropout=0.3")
 	c, digest := config(full...)
 	if got := fmt.Sprint(c.UNet.Attention, c.UNet.Dropout); got != "[1 2] 0.3" {
-		t.Errorf("attention and dropout %s", got)
+		t.Errorf("attention and dropout are %s, want [1 2] 0.3", got)
 	}
 	if _, again := config(full...); again != digest {
 		t.Error("a repeated run gives other weights")
 	}
 	if c, plain := config(smallUNet(images, "--attention=[1,2]")...); plain == digest || c.Drops() {
-		t.Error("dropout changes no weights, or a network without dropout has it")
+		t.Error("dropout leaves the weights as they were, or a network trained without dropout has it")
 	}
 	if c, _ := config(small(images, "--model=wrn", "--wrn-width=2", "--no-time", "--batch=2",
 		"--steps=2")...); *c.WRN != (potential.WRN{Depth: 10, Width: 2}) {
-		t.Errorf("wrn %+v", c.WRN)
+		t.Errorf("the wrn is %+v, want depth 10, width 2 and no time input", c.WRN)
 	}
 }

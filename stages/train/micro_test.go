@@ -43,7 +43,8 @@ func TestMicroBatches(t *testing.T) {
 		size := map[string]string{"mlp": "4", "unet": "2", "classifier": "8"}[name]
 		parts := lines(append(args, "--micro-batch="+size)...)
 		if len(whole) == 0 || len(whole) != len(parts) {
-			t.Fatalf("%s: %d and %d lines", name, len(whole), len(parts))
+			t.Fatalf("%s: %d lines for whole batches, %d for micro-batches, want equally many and some", name,
+				len(whole), len(parts))
 		}
 		near := func(step int64, what string, a, b float64) {
 			if math.Abs(a-b) > 2e-4*(1+math.Abs(a)) {

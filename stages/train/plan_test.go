@@ -36,21 +36,23 @@ func TestPlanMemory(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	if got := m.Results["memory_bytes"]; p.Samples != 6 || got != float64(p.Memory) {
-		t.Errorf("the plan is %+v, the run took %v bytes", p, got)
+		t.Errorf("the plan is %+v, want 6 samples and the %v bytes that the run took", p, got)
 	}
 	if plain, remat := plan("--batch=64"), plan("--batch=64", "--remat"); remat.Memory >= plain.Memory {
-		t.Errorf("the plan with --remat is %+v, without %+v", remat, plain)
+		t.Errorf("the plan with --remat is %+v, want less memory than in the plan without, %+v", remat, plain)
 	}
 	parts := plan("--micro-batch=3")
 	if parts.Samples != 3 || parts.Memory >= p.Memory {
-		t.Errorf("the plan with micro-batches of half the size is %+v, with the whole batch %+v", parts, p)
+		t.Errorf("the plan with --micro-batch=3 is %+v, want 3 samples and less memory than for the whole batch, %+v",
+			parts, p)
 	}
 	if p.Available == 0 {
 		return // the system's memory size is unknown
 	}
 	// The plans of two sizes agree on the largest batch.
 	if ratio := float64(parts.Largest) / float64(p.Largest); p.Largest < 1000 || ratio < 0.95 || ratio > 1.05 {
-		t.Errorf("largest batches %d and %d", p.Largest, parts.Largest)
+		t.Errorf("the largest batch is %d as a whole and %d in micro-batches, want at least 1000 and the same within 5%%",
+			p.Largest, parts.Largest)
 	}
 }
 
@@ -75,11 +77,11 @@ func TestRemat(t *testing.T) {
 			}
 		}
 		if p, r := plain.Results["memory_bytes"].(float64), remat.Results["memory_bytes"].(float64); r >= p {
-			t.Errorf("%s: %v bytes with --remat, %v without", name, r, p)
+			t.Errorf("%s: %v bytes with --remat, want fewer than the %v without", name, r, p)
 		}
 	}
 	if code, _, stderr := train(t, small(points(t), "--remat")...); code != failure.Usage ||
 		!strings.Contains(stderr, "remat") {
-		t.Errorf("--remat for an mlp: exit %d\n%s", code, stderr)
+		t.Errorf("--remat for an mlp: exit %d, want %d and a message with remat\n%s", code, failure.Usage, stderr)
 	}
 }

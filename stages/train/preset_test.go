@@ -87,10 +87,10 @@ func TestPresets(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	if got := fmt.Sprintf("%v %v %v", m.Params["preset"], m.Params["width"], m.Params["fourier"]); got != "mlp-2d 128 2" {
-		t.Errorf("recorded parameters %v", m.Params)
+		t.Errorf("the recorded preset, width and fourier are %s, want mlp-2d 128 2", got)
 	}
 	ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
 	if err != nil || !strings.Contains(string(ck.Config), `"fourier":2`) {
-		t.Errorf("%s, %v", ck.Config, err)
+		t.Errorf("the network is %s (%v), want one with fourier 2", ck.Config, err)
 	}
 }

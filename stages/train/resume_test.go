@@ -126,13 +126,15 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			p2, err2 := os.ReadFile(filepath.Join(broken, "progress.png"))
 			if want := strings.Contains(name, "snapshots"); !bytes.Equal(p1, p2) || want != (err1 == nil) ||
 				want != (err2 == nil) {
-				t.Errorf("progress.png differs between the two runs, or only one run has it (%v, %v)", err1, err2)
+				t.Errorf("progress.png: want equal bytes from both runs if they take snapshots (%v), else no file (%v, %v)", want,
+					err1, err2)
 			}
 			a1, err1 := os.ReadFile(filepath.Join(whole, "averages.arrow"))
 			a2, err2 := os.ReadFile(filepath.Join(broken, "averages.arrow"))
 			if kept := strings.Contains(strings.Join(args, " "), "--ema-snapshot-every"); !bytes.Equal(a1, a2) ||
 				kept != (err1 == nil) || kept != (err2 == nil) {
-				t.Errorf("averages.arrow differs between the two runs, or only one run has it (%v, %v)", err1, err2)
+				t.Errorf("averages.arrow: want equal bytes from both runs if they keep averages (%v), else no file (%v, %v)", kept,
+					err1, err2)
 			}
 			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
 				t.Error("the resumable state is still there after success")
@@ -149,10 +151,11 @@ func TestDivergence(t *testing.T) {
 		code, stderr := attempt(t, args, 0, 0)
 		if code != 6 || !strings.Contains(stderr, "diverged at step 1:") ||
 			!strings.Contains(stderr, "the state after 1 steps is kept") {
-			t.Errorf("run %d: exit %d, want 6 and the step in the message\n%s", k, code, stderr)
+			t.Errorf("run %d: exit %d, want 6 and a message that names step 1 and the state that is kept\n%s", k, code,
+				stderr)
 		}
 		if resumed := strings.Contains(stderr, `"resuming","step":1`); resumed != (k == 1) {
-			t.Errorf("run %d: resumed %v\n%s", k, resumed, stderr)
+			t.Errorf("run %d: it resumed: %v, want only the second run to resume\n%s", k, resumed, stderr)
 		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "[^.]*")); err != nil || len(left) > 0 {
@@ -196,7 +199,7 @@ func TestDamagedState(t *testing.T) {
 		}
 		code, stderr := attempt(t, args, 0, 0)
 		if code != 0 || strings.Contains(stderr, `"resuming"`) || !strings.Contains(stderr, want) {
-			t.Errorf("damaged %s: exit %d\n%s", damaged, code, stderr)
+			t.Errorf("damaged %s: exit %d, want 0, the warning %q and no resuming\n%s", damaged, code, want, stderr)
 		}
 		c1, _ := outputs(t, whole)
 		c2, _ := outputs(t, broken)

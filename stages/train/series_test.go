@@ -49,7 +49,8 @@ func TestLongerRunsContinue(t *testing.T) {
 					t.Fatalf("exit %d\n%s", code, stderr)
 				}
 				if from := m.Results["went_on_from_step"]; (from == nil) != (more == nil) {
-					t.Errorf("the run of %s steps continued from step %v", steps, from)
+					t.Errorf("the run of %s steps continued from step %v; want a step exactly if an earlier run was given", steps,
+						from)
 				}
 				return dir
 			}

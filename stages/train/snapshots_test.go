@@ -84,20 +84,21 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 			for _, s := range scores {
 				steps = append(steps, s.Step)
 				if !(s.Score > 0) {
-					t.Errorf("score %+v", s)
+					t.Errorf("score %+v, want one above 0", s)
 				}
 			}
 			if c.scored != (len(steps) == 3 && steps[0] == 10 && steps[1] == 20 && steps[2] == 25) {
-				t.Errorf("scores after steps %v", steps)
+				t.Errorf("scores after steps %v; want 10, 20 and 25 exactly if the run is scored: %v", steps, c.scored)
 			}
 			if v, ok := m.Results["final_score"].(float64); ok != c.scored || ok && v != scores[2].Score {
-				t.Errorf("final score %v", m.Results["final_score"])
+				t.Errorf("final score %v; want the last of %+v exactly if the run is scored: %v", m.Results["final_score"],
+					scores, c.scored)
 			}
 			if v, _ := m.Results["final_loss"].(float64); v == 0 {
 				t.Error("no final loss")
 			}
 			if v, _ := m.Results["evaluate_seconds"].(float64); !(v > 0) {
-				t.Errorf("evaluate_seconds %v", m.Results["evaluate_seconds"])
+				t.Errorf("evaluate_seconds is %v, want a number above 0", m.Results["evaluate_seconds"])
 			}
 			if n := strings.Count(stderr, `"msg":"samples"`); n != 3 {
 				t.Errorf("%d snapshots in the log, want 3:\n%s", n, stderr)
@@ -167,7 +168,7 @@ func TestScoreIsEvals(t *testing.T) {
 		}
 		// The metrics file holds the same score, bit for bit.
 		if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
-			t.Errorf("%s: metrics hold %+v", flag, scores)
+			t.Errorf("%s: the metrics hold the scores %+v, want %v after step 6 alone", flag, scores, e.Results["value"])
 		}
 	}
 }
@@ -196,7 +197,7 @@ func TestSnapshotsRefused(t *testing.T) {
 	}
 	code, m, stderr := train(t, smallUNet(images, "--input=features="+classifierFor(t, images), "--out="+t.TempDir())...)
 	if code != 0 || len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "--sample-every") {
-		t.Errorf("exit %d\n%s", code, stderr)
+		t.Errorf("features without snapshots: exit %d, want 0 and one warning that names --sample-every\n%s", code, stderr)
 	}
 }
 
@@ -222,7 +223,7 @@ func TestStoppedDuringASnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b, err := os.ReadFile(filepath.Join(broken, name)); err != nil || !bytes.Equal(a, b) {
-			t.Errorf("%s differs, %v", name, err)
+			t.Errorf("%s differs from that of the uninterrupted run (%v)", name, err)
 		}
 	}
 }

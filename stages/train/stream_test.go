@@ -97,7 +97,8 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 			}
 			want, _ := digest(true, c.args(c.path)...)
 			if got, m := digest(false, c.args(c.path)...); got != want || m.Results["data_blocks_read"] == nil {
-				t.Errorf("from a file: %s, in memory %s; results %v", got, want, m.Results)
+				t.Errorf("from a file: %s, in memory %s; results %v, want the number of blocks read among them", got, want,
+					m.Results)
 			}
 			ref := stored(t, c.path)
 			for _, cache := range []string{"0", "8000", "1000000"} {
@@ -106,7 +107,8 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 					t.Errorf("from the store with a cache of %s bytes: %s, in memory %s", cache, got, want)
 				}
 				if name == "images" && (m.Results["data_blocks_cached"] != 0.0) != (cache == "8000") {
-					t.Errorf("a cache of %s bytes: %v", cache, m.Results)
+					t.Errorf("a cache of %s bytes: results %v; blocks should be found in the cache of 8000 bytes only", cache,
+						m.Results)
 				}
 			}
 		})
@@ -127,7 +129,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 	start := time.Now()
 	if code, stderr := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 ||
 		!strings.Contains(stderr, "the data is streamed") {
-		t.Fatalf("exit %d\n%s", code, stderr)
+		t.Fatalf("exit %d, want 0 and a log that says that the data is streamed\n%s", code, stderr)
 	}
 	took := time.Since(start)
 	resumed := 0
@@ -198,6 +200,6 @@ func TestMemoryLimit(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "100KiB")
 	if code, stderr := attemptOf(t, self, c, 0, 0); code != failure.Resources ||
 		!strings.Contains(stderr, "must fit in memory") {
-		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, stderr)
+		t.Errorf("exit %d, want %d and a message with \"must fit in memory\"\n%s", code, failure.Resources, stderr)
 	}
 }

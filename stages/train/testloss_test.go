@@ -79,11 +79,12 @@ func TestWrongTestSets(t *testing.T) {
 	} {
 		code, _, stderr := train(t, smallUNet(labelled, "--conditional", "--input=test="+c.test, "--out="+t.TempDir())...)
 		if code != 3 || !strings.Contains(stderr, c.message) {
-			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
+			t.Errorf("%s: exit %d, want 3 and a message with %q: %s", c.name, code, c.message, stderr)
 		}
 	}
 	code, m, stderr := train(t, smallUNet(labelled, "--conditional", "--input=test="+labelled, "--out="+t.TempDir())...)
 	if code != 0 || m.Results["test_loss"].(float64) <= 0 {
-		t.Errorf("labelled images: exit %d, %v, %s", code, m.Results["test_loss"], stderr)
+		t.Errorf("labelled images: exit %d, want 0; test loss %v, want one above 0: %s", code, m.Results["test_loss"],
+			stderr)
 	}
 }

@@ -146,16 +146,17 @@ func TestMetrics(t *testing.T) {
 		}
 		steps = append(steps, l.Step)
 		if l.Loss == nil || *l.Loss == 0 || l.GradNorm <= 0 || l.FieldRMS <= 0 || l.Rate < 0 {
-			t.Errorf("line %s", text)
+			t.Errorf("line %s: want a loss other than 0, grad_norm and field_rms above 0, and no negative rate", text)
 		}
 		if withField := l.Step%8 == 0; withField != (len(l.FieldError) == 3) {
-			t.Errorf("step %d has the field errors %v", l.Step, l.FieldError)
+			t.Errorf("step %d has the field errors %v, want three after every 8th step and none otherwise", l.Step,
+				l.FieldError)
 		}
 		counted := int64(0)
 		for _, b := range l.Bins {
 			counted += b.Count
 			if b.Count > 0 && (b.Loss <= 0 || b.GradRMS <= 0) {
-				t.Errorf("step %d: bin %+v", l.Step, b)
+				t.Errorf("step %d: bin %+v, want a loss and a gradient above 0", l.Step, b)
 			}
 		}
 		if len(l.Bins) != 10 || counted != 16*(l.Step-before) {
@@ -164,7 +165,8 @@ func TestMetrics(t *testing.T) {
 		}
 		before = l.Step
 		if measured := l.Step%10 == 0; measured != (len(l.Variance) == 10) || measured && l.Variance[3].Variance <= 0 {
-			t.Errorf("step %d: variance of the gradient %+v", l.Step, l.Variance)
+			t.Errorf("step %d: variances %+v of the gradient, want 10 after every 10th step and none otherwise", l.Step,
+				l.Variance)
 		}
 	}
 	if want := []int64{8, 10, 16, 20, 24, 25}; !slices.Equal(steps, want) {
@@ -175,7 +177,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, key := range []string{"parameters", "memory_bytes", "train_seconds", "samples_per_second", "final_loss"} {
 		if v, ok := m.Results[key].(float64); !ok || v == 0 {
-			t.Errorf("result %s is %v", key, m.Results[key])
+			t.Errorf("the result %s is %v, want a number other than 0", key, m.Results[key])
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (l *Loop) checkAverages(ctx context.Context, step int64) error {
 }
 
 // takeOverAverages copies the snapshots up to the given step from the shorter run's output averages to the live state.
-// The output must have the given digest.
+// It returns an error if the output does not have the given digest.
 func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) error {
 	if l.Options.AverageEvery == 0 {
 		return nil

@@ -20,7 +20,7 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// Loop is one training run. It must be run only once.
+// Loop is one training run. Call its method Run only once.
 type Loop struct {
 	Job     *stage.Job
 	Trainer *training.Trainer
@@ -194,8 +194,8 @@ func (l *Loop) results() error {
 	return nil
 }
 
-// stopped handles an error that occurred when the given number of steps was done. If the run was interrupted, it saves
-// the state; otherwise it returns err.
+// stopped handles an error that occurred when the given number of steps was done. If the run was interrupted, stopped
+// saves the state; otherwise it returns err.
 func (l *Loop) stopped(ctx context.Context, step int64, err error) error {
 	if ctx.Err() != nil {
 		return l.interrupted(ctx, step)

@@ -21,7 +21,9 @@ func TestShownSnapshots(t *testing.T) {
 		rows := l.rows()
 		if n := int64(len(rows)); n == 0 || n > shownSnapshots+1 || rows[n-1].Step != steps ||
 			n < min(count, shownSnapshots/2) || count <= shownSnapshots && n != count {
-			t.Errorf("%d steps, every %d: of %d snapshots, these are shown: %v", steps, every, count, rows)
+			t.Errorf("%d steps, every %d: the rows %v of %d snapshots; want all if there are at most %d, otherwise half to "+
+				"all of that number, and perhaps one more; the last row must be that of the last step", steps, every, rows,
+				count, shownSnapshots)
 		}
 		for i := 1; i < len(rows)-1; i++ {
 			if rows[i].Step-rows[i-1].Step != every*l.Stride {
