@@ -27,6 +27,8 @@ type display struct {
 	name    int // width of the step name column
 	stage   int // width of the stage name column
 	running []*active
+	upload  string    // what is being uploaded, shown while no step runs
+	printed time.Time // when the upload was last printed; not used on a terminal
 	drawn   bool
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -110,7 +112,12 @@ func (d *display) wipe() {
 // draw redraws the last line: the first running step and the number of other running steps.
 func (d *display) draw() {
 	d.wipe()
-	if !d.tty || len(d.running) == 0 {
+	if !d.tty || len(d.running) == 0 && d.upload == "" {
+		return
+	}
+	if len(d.running) == 0 {
+		fmt.Fprint(d.text, d.upload)
+		d.drawn = true
 		return
 	}
 	m := d.running[0]

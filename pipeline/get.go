@@ -104,7 +104,9 @@ func (c *putCmd) Run(ctx context.Context, a *app) error {
 	info, statErr := os.Stat(c.What)
 	switch {
 	case statErr == nil && info.Mode().IsRegular():
-		digest, _, err = store.PutFile(ctx, c.What)
+		show := newDisplay(a.raw.stderr)
+		digest, _, err = store.PutFile(ctx, c.What, func(done, size int64) { show.Uploading(c.What, done, size) })
+		show.close()
 	case statErr == nil:
 		err = failure.New(failure.Input, "", "%s is not a regular file", c.What)
 	case strings.ContainsRune(c.What, '/'):

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -125,7 +126,16 @@ func TestFiles(t *testing.T) {
 	if err := os.WriteFile(from, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, n, err := s.PutFile(t.Context(), from)
+	var sent []int64
+	d, n, err := s.PutFile(t.Context(), from, func(done, size int64) {
+		if size != int64(len(content)) {
+			t.Fatalf("PutFile reports a size of %d, want %d", size, len(content))
+		}
+		sent = append(sent, done)
+	})
+	if !slices.IsSorted(sent) || len(sent) < 2 || sent[len(sent)-1] != int64(len(content)) {
+		t.Errorf("PutFile reports %v bytes sent, want several ascending numbers up to %d", sent, len(content))
+	}
 	if err != nil || n != int64(len(content)) {
 		t.Fatalf("PutFile returns size %d, error %v, want %d", n, err, len(content))
 	}
@@ -139,7 +149,7 @@ func TestFiles(t *testing.T) {
 	if err != nil || string(got) != content {
 		t.Fatalf("Fetch wrote %d bytes, error %v, want the %d bytes that PutFile stored", len(got), err, len(content))
 	}
-	if _, _, err := s.PutFile(t.Context(), filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := s.PutFile(t.Context(), filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("PutFile of a missing file: error %v, want os.ErrNotExist", err)
 	}
 	if err := s.Fetch(t.Context(), noBlob, filepath.Join(dir, "absent")); !errors.Is(err, artifact.ErrNotFound) {

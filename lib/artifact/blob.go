@@ -27,7 +27,9 @@ const hintCorruptBlob = "move damaged blobs aside with pipeline store check --de
 // PutFile stores the content of a file and returns its digest and size. If the blob already exists, PutFile verifies it
 // instead of sending the file again. PutFile replaces a blob that is damaged, or so old that a collection may soon
 // delete it. If the file changes while PutFile runs, nothing is stored and the error matches objectstore.ErrContent.
-func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error) {
+//
+// sent, unless it is nil, is called with the number of bytes that were read to be sent, and the size of the file.
+func (s *Store) PutFile(ctx context.Context, path string, sent func(done, size int64)) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", 0, err
@@ -39,10 +41,32 @@ func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error)
 		return "", 0, fmt.Errorf("digest %s: %w", path, err)
 	}
 	d := SumDigest(sum.Sum(nil))
-	if err := s.putBlob(ctx, d, f, size); err != nil {
+	if err := s.putBlob(ctx, d, &counted{ReadSeeker: f, size: size, sent: sent}, size); err != nil {
 		return "", 0, fmt.Errorf("store %s: %w", path, err)
 	}
 	return d, size, nil
+}
+
+// counted reports how far its reader has been read.
+type counted struct {
+	io.ReadSeeker
+	at, size int64
+	sent     func(done, size int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadSeeker.Read(p)
+	c.at += int64(n)
+	if c.sent != nil && n > 0 {
+		c.sent(c.at, c.size)
+	}
+	return n, err
+}
+
+func (c *counted) Seek(offset int64, whence int) (int64, error) {
+	at, err := c.ReadSeeker.Seek(offset, whence)
+	c.at = at
+	return at, err
 }
 
 // Put stores the content of r and returns its digest and size. It copies r to a temporary file first, because the name

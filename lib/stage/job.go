@@ -291,7 +291,7 @@ func (j *Job) output(
 	if err != nil {
 		return out, err
 	}
-	digest, _, err := store.PutFile(ctx, path)
+	digest, _, err := store.PutFile(ctx, path, nil)
 	if err == nil && string(digest) != out.Digest {
 		err = failure.New(failure.Integrity, "check the disk that the output was written to",
 			"bytes changed on disk: wrote %s, read back %s", out.Digest, digest)

@@ -131,7 +131,7 @@ func convertWeights(src feature.WeightSource) (string, error) {
 // putWeights stores a file, names it ref, and adds digest, name and size to result. If same is set, putWeights returns
 // an error unless the stored file has the digest of the file that was examined.
 func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult, same bool) error {
-	digest, size, err := store.PutFile(ctx, path)
+	digest, size, err := store.PutFile(ctx, path, nil)
 	if err != nil {
 		return err
 	}

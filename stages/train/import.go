@@ -92,7 +92,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 		return fmt.Errorf("import: %w", err)
 	}
 	if store != nil {
-		stored, _, err := store.PutFile(ctx, cmd.Out)
+		stored, _, err := store.PutFile(ctx, cmd.Out, nil)
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func stored(t *testing.T, path string) string {
 		k, v, _ := strings.Cut(kv, "=")
 		t.Setenv(k, v)
 	}
-	d, _, err := artifact.New(objectstoretest.Open(t, env)).PutFile(t.Context(), path)
+	d, _, err := artifact.New(objectstoretest.Open(t, env)).PutFile(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (j *Job) Finish(ctx context.Context, began time.Time) (*contract.Manifest, 
 		if err := check(root, out); err != nil {
 			return nil, err
 		}
-		digest, size, err := j.Store.PutFile(ctx, filepath.Join(j.work(), out.Value))
+		digest, size, err := j.Store.PutFile(ctx, filepath.Join(j.work(), out.Value), nil)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %w", out.Name, err)
 		}

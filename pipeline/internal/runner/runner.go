@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -37,7 +38,8 @@ type Runner struct {
 // Display shows a run to the user. Several goroutines may call its methods at once.
 type Display interface {
 	Started(run *Run)
-	StepWaiting(step *Step) // step.Reason says what the step waits for
+	Uploading(path string, done, size int64) // a local file, of which done bytes are sent
+	StepWaiting(step *Step)                  // step.Reason says what the step waits for
 	StepStarted(step *Step)
 	StepRetries(step *Step) // step.Reason says why and when the step is tried again
 	StepProgress(step *Step, p Progress)
@@ -111,9 +113,12 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	}
 	_ = a.save(ctx) // a failure is only a warning
 	r.Display.Started(a.run)
-	if opt.Scheduler != nil {
+	err = a.upload(ctx)
+	switch {
+	case err != nil:
+	case opt.Scheduler != nil:
 		err = a.schedule(ctx)
-	} else {
+	default:
 		err = a.steps(ctx)
 	}
 
@@ -191,6 +196,26 @@ func (a *attempt) steps(ctx context.Context) error {
 	}
 	if first != nil {
 		return first
+	}
+	return nil
+}
+
+// upload imports the local files that the steps use. A file that cannot be read must not cost the time of the steps
+// before the one that needs it. If only one step may run, its own files are imported with it.
+func (a *attempt) upload(ctx context.Context) error {
+	if a.opt.Only != "" {
+		return nil
+	}
+	for _, n := range a.graph.Nodes {
+		for _, name := range slices.Sorted(maps.Keys(n.Sources)) {
+			src := n.Sources[name]
+			if src.Path == "" {
+				continue
+			}
+			if _, err := a.file(ctx, src.Path, true); err != nil {
+				return located(src.Pos, fmt.Errorf("step %s: input %s: %w", n.Name(), name, err))
+			}
+		}
 	}
 	return nil
 }
@@ -304,7 +329,7 @@ func (r *Runner) file(ctx context.Context, path string, keep bool) (string, erro
 		there = err == nil
 	}
 	if !there && (err == nil || errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt)) {
-		digest, _, err = r.Store.PutFile(ctx, path)
+		digest, _, err = r.Store.PutFile(ctx, path, func(done, size int64) { r.Display.Uploading(path, done, size) })
 	}
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
