@@ -93,7 +93,8 @@ func TestCheckMovesDamageAside(t *testing.T) {
 	}
 	found, sum := findings(t, s, false)
 	if len(found) != len(damage) || sum.Damaged != len(damage) {
-		t.Errorf("found %d of %d damaged objects: %v", len(found), len(damage), found)
+		t.Errorf("the check found %d damaged objects and counted %d, want %d: %v",
+			len(found), sum.Damaged, len(damage), found)
 	}
 	for key, users := range map[string]string{
 		blobKey(made): "output x of action " + rec.Key, blobKey(imported): "ref best",

@@ -16,7 +16,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestWrongBytesInTransit changes a byte of every blob and state on its way from the server. No reader may accept such
+// TestWrongBytesInTransit changes a byte of a blob or a state on its way from the server. No reader may accept such
 // content. A check reads twice, so it must not report damage after a single bad read.
 func TestWrongBytesInTransit(t *testing.T) {
 	for name, server := range map[string]func(testing.TB) embedded.Env{

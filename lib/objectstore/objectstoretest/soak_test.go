@@ -115,7 +115,9 @@ func (m *model) step() {
 	key := m.prefix + fmt.Sprint(m.random.IntN(3))
 	content := string(large(byte(m.random.IntN(256)))[:1+m.random.IntN(300_000)])
 	want, exists := m.want[key]
-	fail := func(what string, err error) { m.t.Errorf("%s %s, which should exist: %v: error %v", what, key, exists, err) }
+	fail := func(what string, err error) {
+		m.t.Errorf("%s %s, which should exist: %v: error %v", what, key, exists, err)
+	}
 	switch m.random.IntN(6) {
 	case 0:
 		if _, err := tryPut(m.t, m.s, key, content, objectstore.PutOptions{}); err != nil {
