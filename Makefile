@@ -19,8 +19,8 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build image demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores \
-	bench-store e2e ci ci-tools clean
+.PHONY: help build image demo test soak soak-tools bits bits-demo race lint cross fuzz bench bench-training \
+	bench-scores bench-store e2e ci ci-tools clean
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'
@@ -73,12 +73,18 @@ test:
 
 # Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
 # race for the same steps, store faults, retraining with garbage collection, garbage collection while runners work. make
-# soak also runs the cases on a Slurm cluster that take too long for make test; they need root and make ci-tools.
+# soak also runs the cases on a Slurm cluster that take too long for make test; they need root and make ci-tools. It
+# also runs workflows with the controller of Argo Workflows and the API of Kubernetes, which take minutes to build.
 SOAKFLAGS ?=
-soak:
+soak: soak-tools
 	@set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \
-	  -run 'KillNine|ManyRunners|Retraining|RandomFaults|BesideRunners|SlurmSoak' \
+	  -run 'KillNine|ManyRunners|Retraining|RandomFaults|BesideRunners|SlurmSoak|KubernetesSoak' \
 	  ./pipeline ./lib/objectstore/objectstoretest ./lib/artifact | $(QUIET)
+
+soak-tools:
+	@command -v etcd >/dev/null || $(MAKE) --no-print-directory apt PACKAGES=etcd-server WITHOUT='make soak needs'
+	go -C .ci/kubernetes install k8s.io/kubernetes/cmd/kube-apiserver
+	go -C .ci/argolint install github.com/argoproj/argo-workflows/v3/cmd/workflow-controller
 
 # Results must have the same bits on processors with fewer vector instructions, on targets for which the compiler fuses
 # products with sums, and on ARM (emulated). TestThreadsKeepBits starts its own binary, which the emulator cannot do.

@@ -2,7 +2,8 @@
 // its strict decoder, and its validation of a workflow.
 //
 // Debian has no argo, and building the whole program, with its server and all its stores, takes several times as long.
-// This module is separate so that Argo and Kubernetes stay out of the project's go.mod.
+// This module is separate so that Argo and Kubernetes stay out of the project's go.mod. It also pins Argo's controller,
+// which make soak runs.
 package main
 
 import (
