@@ -276,7 +276,7 @@ func TestWeightsFetchRefuses(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(other); err != nil || string(got) != "precious" {
-		t.Errorf("the existing file is now %q, %v", got, err)
+		t.Errorf("the existing file now holds %q, want precious (%v)", got, err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "w.pth*")); err != nil || len(left) > 0 {
 		t.Errorf("files are left: %v, %v", left, err)

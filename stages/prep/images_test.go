@@ -441,7 +441,7 @@ func TestOwnRefuses(t *testing.T) {
 			}
 			for _, w := range c.want {
 				if !strings.Contains(stderr, w) {
-					t.Errorf("stderr does not say %q:\n%s", w, stderr)
+					t.Errorf("standard error lacks %q:\n%s", w, stderr)
 				}
 			}
 		})

@@ -306,7 +306,7 @@ func TestRefuses(t *testing.T) {
 			}
 			for _, w := range c.want {
 				if !strings.Contains(stderr, w) {
-					t.Errorf("stderr does not say %q:\n%s", w, stderr)
+					t.Errorf("standard error lacks %q:\n%s", w, stderr)
 				}
 			}
 			if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {

@@ -19,7 +19,7 @@ func TestPictures(t *testing.T) {
 		plain, none := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args)
 		dir, m := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args, "--trajectories=3", "--interpolate=2")
 		if a, b := none.Outputs["samples"].Digest, m.Outputs["samples"].Digest; a != b {
-			t.Errorf("%s: the samples are %s without pictures and %s with them", name, a, b)
+			t.Errorf("%s: the samples are %s without pictures and %s with them, want the same", name, a, b)
 		}
 		paths, err := dataset.Read(filepath.Join(dir, "paths.arrow"))
 		if err != nil || paths.Len() != 2*pairPoints {

@@ -177,7 +177,7 @@ func TestInterpolate(t *testing.T) {
 			t.Errorf("interpolation.arrow has %d rows, want 15 (%v)", table.Rows, err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "interpolation.png")); (err == nil) != (c.Kind == "unet") {
-			t.Errorf("%s: a picture should exist only for images (%v)", c.Kind, err)
+			t.Errorf("%s: want interpolation.png for images only (%v)", c.Kind, err)
 		}
 	}
 	a, b := []float32{3, 0, 0}, []float32{0, 0.5, 0}

@@ -116,7 +116,7 @@ func TestImportHints(t *testing.T) {
 		}
 		for _, w := range c.want {
 			if !strings.Contains(stderr, w) {
-				t.Errorf("%v: %q is not in %s", c.args, w, stderr)
+				t.Errorf("%v: the message lacks %q: %s", c.args, w, stderr)
 			}
 		}
 	}

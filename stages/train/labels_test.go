@@ -110,8 +110,8 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	guidedShare, guidedMean := conditional(3)
 	if guidedShare < share || guidedMean < 1.1*mean {
-		t.Errorf("guidance 3: %.1f%% and a margin of %.3f, without guidance %.1f%% and %.3f", 100*guidedShare, guidedMean,
-			100*share, mean)
+		t.Errorf("guidance 3: %.1f%% and a margin of %.3f; want at least the %.1f%% without guidance, and 1.1 times the "+
+			"margin of %.3f", 100*guidedShare, guidedMean, 100*share, mean)
 	}
 	var counts [3]int
 	for _, p := range samples(1, nil) {
@@ -123,7 +123,8 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	for class, c := range counts {
 		if c < n/5 {
-			t.Errorf("of %d unconditional samples, %d are nearest to the mean of class %d: %v", n, c, class, counts)
+			t.Errorf("of %d unconditional samples, %d are nearest to the mean of class %d, want at least a fifth; all "+
+				"classes: %v", n, c, class, counts)
 		}
 	}
 	t.Logf("nearest to their class %.1f%%, margin %.3f; guided %.1f%%, %.3f; unconditional %v", 100*share, mean,

@@ -65,7 +65,7 @@ func TestPresets(t *testing.T) {
 	delete(by, "preset")
 	delete(spelled, "preset")
 	if fmt.Sprint(by) != fmt.Sprint(spelled) {
-		t.Errorf("the preset mlp-2d resolves to\n%v\nand its parameters written out to\n%v", by, spelled)
+		t.Errorf("the preset mlp-2d resolves to\n%v\nbut its parameters written out resolve to\n%v", by, spelled)
 	}
 	for given, message := range map[string]string{
 		`{"preset": "unet-small", "channels": 32}`:          "channels is 32",
