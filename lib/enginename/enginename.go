@@ -35,11 +35,11 @@ const (
 	BFloat16 Precision = "bf16"    // 7
 )
 
-// suffixes maps each precision other than Float32 to the suffix of its classes. The suffix "-bf16" stood for bfloat16
-// factors with float32 activations, which no engine uses any more.
+// suffixes maps each precision other than Float32 to the suffix of its classes.
 var suffixes = map[Precision]string{TF32: "-tf32", BFloat16: "-bfloat16"}
 
-// formerBF16 is the suffix of former classes. Current replaces it by the suffix of BFloat16.
+// formerBF16 is the suffix of former classes. It stood for bfloat16 factors with float32 activations, which no engine
+// uses any more. Current replaces it by the suffix of BFloat16.
 const formerBF16 = "-bf16"
 
 // Name is a parsed engine name. All fields but Engine apply to XLA only.

@@ -53,7 +53,8 @@ func matches(kind, file string) bool {
 	})
 }
 
-// places returns where to search for plugins of a kind: files, folders or patterns of folders, in this order.
+// places lists where to search for plugins of a kind, in the order of the search. A place is a file, a folder, or a
+// pattern of folders.
 func places(kind string) []string {
 	var out []string
 	for _, p := range filepath.SplitList(os.Getenv(PluginPath)) {

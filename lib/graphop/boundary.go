@@ -6,8 +6,8 @@ package graphop
 type BoundaryOp struct{}
 
 // Boundary marks x, the input or output of a block of a network, as a value from which Rematerialise can compute the
-// inside of the block again. The derivative of a boundary is a boundary, so marks in a network also divide its
-// reverse-mode passes into blocks.
+// inside of the block again. A constant made by Fill takes no memory, so Boundary returns it unmarked. The derivative
+// of a boundary is a boundary, so marks in a network also divide its reverse-mode passes into blocks.
 func Boundary(x *Node) *Node {
 	if _, ok := isFill(x); ok {
 		return x

@@ -54,7 +54,8 @@ func gradients(y *Node, wrt []*Node) []*Node {
 				continue
 			}
 			if !SameShape(d.Shape(), c.Shape()) {
-				fail(op.String(), fmt.Sprintf("the derivative with respect to input %d has shape %v", k, d.Shape()), children...)
+				const message = "the derivative with respect to input %d has shape %v, expected %v"
+				fail(op.String(), fmt.Sprintf(message, k, d.Shape(), c.Shape()), children...)
 			}
 			if sum := grads[c]; sum != nil {
 				d = Add(sum, d)

@@ -82,9 +82,9 @@ func numberSections(order []*Node) iter.Seq2[*Node, int] {
 	}
 }
 
-// kept reports whether n stays in memory until its last reader. This holds for marks and for values that take little
-// memory: values smaller than every mark, such as the statistics of a normalisation, and values without the batch's
-// axis, such as weights and their gradients.
+// kept reports whether n stays in memory until its last reader. This holds for inputs, roots and marks, and for values
+// that take little memory: values smaller than every mark, such as the statistics of a normalisation, and values
+// without the batch's axis, such as the gradients of weights.
 func (r *remat) kept(n *Node) bool {
 	return isMark(n) || Of(n) == nil || r.root[n] || n.Shape()[0] != r.rows || n.Shape().TotalSize() < r.least
 }
@@ -125,8 +125,7 @@ func (r *remat) copy(n *Node, section int) *Node {
 	return again
 }
 
-// with returns the operation of n applied to other children. A node without an operation or children is returned
-// unchanged.
+// with returns the operation of n applied to the nodes that replace its children. If no child changes, it returns n.
 func with(n *Node, replace func(*Node) *Node) *Node {
 	children := Children(n)
 	if len(children) == 0 {

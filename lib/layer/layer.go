@@ -137,6 +137,7 @@ func fanIn(n int, zero bool) Init {
 
 // GroupNorm normalises x [N, C, H, W] over groups of channels (Wu and He, arXiv 1803.08494), with eps 1e-5 and a
 // learned gain and bias per channel. Unless scale and shift [N, C] are nil, the result y becomes y·(1+scale) + shift.
+// The result has the shape [N, groups, C/groups, H·W].
 func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shift *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]
@@ -160,10 +161,10 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 }
 
 // Attention normalises x [N, C, H, W] with a GroupNorm, applies self-attention over the pixels (Vaswani et al., arXiv
-// 1706.03762, equation 1), and adds the result to x. Every head has C/heads channels, and its q and k are each scaled
-// by (C/heads)^(-1/4). The parameters have the layout of guided diffusion (arXiv 2105.05233, its legacy order):
-// name.norm, name.qkv [3C, C, 1] with the rows of q, then k, then v for each head in turn, and name.proj_out [C, C, 1],
-// initially 0. The attention weights take N·heads·(H·W)² values.
+// 1706.03762, equation 1), adds the result to x, and passes the sum to Block. Every head has C/heads channels, and its
+// q and k are each scaled by (C/heads)^(-1/4). The parameters have the layout of guided diffusion (arXiv 2105.05233,
+// its legacy order): name.norm, name.qkv [3C, C, 1] with the rows of q, then k, then v for each head in turn, and
+// name.proj_out [C, C, 1], initially 0. The attention weights take N·heads·(H·W)² values.
 func (b *Builder) Attention(name string, x *graphop.Node, groups, heads int) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]

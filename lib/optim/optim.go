@@ -80,10 +80,11 @@ func (c Config) Check() error {
 		return fmt.Errorf("weight decay is %v, expected 0 (none) or more and, at a learning rate of %v, less than %.3g, "+
 			"which would subtract whole weights", c.WeightDecay, c.LearningRate, 1/c.LearningRate)
 	case c.ClipNorm != 0 && !normal(c.ClipNorm):
-		return fmt.Errorf("the gradient norm bound is %v, expected 0 (none) or more", c.ClipNorm)
+		return fmt.Errorf("the gradient norm bound is %v, expected 0 (none) or a positive number in the range of float32",
+			c.ClipNorm)
 	case c.ClipStd != 0 && !normal(c.ClipStd):
-		return fmt.Errorf("the bound on a gradient element is %v standard deviations, expected 0 (none) or more",
-			c.ClipStd)
+		return fmt.Errorf("the bound on a gradient element is %v standard deviations, expected 0 (none) or "+
+			"a positive number in the range of float32", c.ClipStd)
 	case c.Accumulate < 0 || c.Accumulate > MaxAccumulate:
 		return fmt.Errorf("a step of %d micro-batches, expected 1 to %d", c.Accumulate, MaxAccumulate)
 	case c.BatchImages < c.Micro() || c.BatchImages%c.Micro() != 0:

@@ -112,9 +112,9 @@ func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node 
 	return applied
 }
 
-// adam updates a parameter theta, its moments m and v, and its averages ema_k with the gradient g. m^ and v^ are the
-// bias-corrected moments, and lr is the learning rate of the step. If the step is not applied, every state keeps its
-// value:
+// adam updates a parameter theta, its moments m and v, and its averages ema_k with the gradient g, and returns them as
+// states. m^ and v^ are the bias-corrected moments, and lr is the learning rate of the step. If the step is applied,
+// the states change as follows; otherwise every state keeps its value:
 //
 //	g      = clip·g, then clipped to ±(ClipStd·sqrt(v^) + ClipStdFloor) with v^ of the previous step
 //	m, v   = beta1·m + (1-beta1)·g,  beta2·v + (1-beta2)·g²

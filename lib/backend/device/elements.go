@@ -83,7 +83,7 @@ func (l *lowering) natural(n *graphop.Node) dtypes.DType {
 
 // meet returns the types of an elementwise operation. The operands with the most elements decide the role of the
 // result: a bias or a mean does not widen an activation. Statistics are not rounded, so an operation that reads one is
-// computed in float32 and its result rounded once.
+// computed in float32 and its result is rounded once.
 func (l *lowering) meet(in []*graphop.Node) elements {
 	most := map[role]int{}
 	for _, n := range in {

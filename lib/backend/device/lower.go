@@ -109,7 +109,8 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 	return nil
 }
 
-// operation lowers one operation that computes in the type l.dt. Only products may have a result of another type, out.
+// operation lowers one operation that computes in the type l.dt. Only products and convolutions may have a
+// result of another type, out.
 func (l *lowering) operation(op *graphop.Operation, in []compute.Value, out dtypes.DType) (compute.Value, error) {
 	switch k := op.Kind.(type) {
 	case *graphop.ConstOp:

@@ -28,8 +28,8 @@ func (e *versionError) Error() string {
 		e.major, e.minor, pjrtMajor, pjrtMinor)
 }
 
-// compatible opens the file as a library and checks the length of its function table. Without the check, calling a
-// function beyond the end of an old plugin's table would jump to an arbitrary address.
+// compatible opens the file as a library and checks its major version and the length of its function table. Without the
+// second check, calling a function beyond the end of an old plugin's table would jump to an arbitrary address.
 func compatible(path string) error {
 	handle, err := purego.Dlopen(path, purego.RTLD_LAZY|purego.RTLD_LOCAL)
 	if err != nil {

@@ -38,8 +38,8 @@ type copied struct {
 	cost   int
 }
 
-// recompute adds the computation of n, a node of another group, to the group if that is cheaper than reading n, and
-// reports whether it did.
+// recompute adds the computation of n to the group if another group computes n and if a second computation is cheaper
+// than storing n and reading it back. It reports whether it did so.
 func (g *group) recompute(n *graphop.Node) bool {
 	p := copied{frame: map[*graphop.Node]tensor.Shape{}}
 	if !g.copy(&p, n) || p.cost > storeCost || len(g.nodes)+len(p.nodes) >= maxGroup {
