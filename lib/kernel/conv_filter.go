@@ -188,7 +188,7 @@ func (c *ConvFilterGrad[T]) gradients(dst []T, k tile, panel int) {
 	}
 }
 
-// collect adds the partial sums for output channel o in a fixed order.
+// collect writes the total of the partial sums for output channel o to dw. It adds them in a fixed order.
 func (c *ConvFilterGrad[T]) collect(_, o int) {
 	s := &c.s
 	dw := c.dw[o*s.Cin*s.KH*s.KW : (o+1)*s.Cin*s.KH*s.KW]

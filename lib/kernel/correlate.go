@@ -105,7 +105,8 @@ func (c *correlation[T]) piece(worker, piece int) {
 	}
 }
 
-// block adds the contribution of input channels [c0, c1) to all output channels of an image's tile.
+// block adds the contribution of input channels [c0, c1) to all output channels of an image's tile. If c0 is 0, it
+// overwrites them instead.
 func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
 	off := c.views.off.Slice(0, (c1-c0)*c.taps())

@@ -12,7 +12,8 @@ type Sum[T Float] struct {
 	cols               int // width of a block of columns, if inner > 1
 }
 
-// sumChunk is the length of a partial sum. It is a constant, because the bits of results depend on it.
+// sumChunk is the number of elements that are added up to one partial sum or, if inner > 1, to one block of partial
+// sums. It is a constant, because the bits of results depend on it.
 const sumChunk = 4096
 
 // If there are fewer than fewOutputs outputs and inner > 1, long axes are summed in parts. sumColumns is the width of a

@@ -1,8 +1,8 @@
 package kernel
 
 // WindowShape describes windows of KH x KW elements that move over planes [Planes, H, W] with strides StrideH, StrideW.
-// The planes are padded by PadH rows and PadW columns on both sides. PadH < KH and PadW < KW, so that every window
-// contains an element of its plane.
+// The planes are padded by PadH rows and PadW columns on both sides. PadH must be less than KH, and PadW less than KW:
+// then every window contains an element of its plane.
 type WindowShape struct {
 	Planes, H, W     int
 	KH, KW           int

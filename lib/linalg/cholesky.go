@@ -96,11 +96,12 @@ func updateUpper(n, j, rows int, a []float64, stride int) {
 	subtractGram(n-j, rows, factor[float64]{a[(j-rows)*stride+j:], stride, 1}, nil, a[j*stride+j:], stride)
 }
 
-// PivotedCholesky factors a positive semidefinite a, [n, n], always taking the largest pivot next: (Uᵀ·U)(i, j) =
-// a(pivots[i], pivots[j]). It stops when the largest pivot is at most tol, which is in the unit of a. rank is the
-// number of rows of U computed so far; the other rows of U are zero. The diagonal elements of Uᵀ·U are then at most tol
-// below those of the permuted a. pivots, [n], is overwritten. The order of operations is that of LAPACK's dpstrf
-// (Hammarling, Higham and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
+// PivotedCholesky replaces the positive semidefinite a, [n, n], by the upper triangular U with (Uᵀ·U)(i, j) =
+// a(pivots[i], pivots[j]). It reads only the upper triangle of a, whose values must be finite, and overwrites pivots,
+// [n]. It always takes the largest pivot next, and stops when the largest is at most tol, which is in the unit of a.
+// rank is the number of rows of U that it has computed; the other rows of U are zero. The diagonal elements of Uᵀ·U are
+// then at most tol below those of the permuted a. The order of operations is that of LAPACK's dpstrf (Hammarling, Higham
+// and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
 func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) (rank int, err error) {
 	if len(pivots) < n {
 		panic("linalg: fewer pivots than rows")
