@@ -12,7 +12,7 @@ type Sum[T Float] struct {
 	cols               int // width of a block of columns, if inner > 1
 }
 
-// sumChunk is the number of elements that are added up to one partial sum or, if inner > 1, to one block of partial
+// sumChunk is the number of elements that are added up for a partial sum or, if inner > 1, for a block of partial
 // sums. It is a constant, because the bits of results depend on it.
 const sumChunk = 4096
 

@@ -100,8 +100,8 @@ func updateUpper(n, j, rows int, a []float64, stride int) {
 // a(pivots[i], pivots[j]). It reads only the upper triangle of a, whose values must be finite, and overwrites pivots,
 // [n]. It always takes the largest pivot next, and stops when the largest is at most tol, which is in the unit of a.
 // rank is the number of rows of U that it has computed; the other rows of U are zero. The diagonal elements of Uᵀ·U are
-// then at most tol below those of the permuted a. The order of operations is that of LAPACK's dpstrf (Hammarling, Higham
-// and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
+// then at most tol below those of the permuted a. The order of operations is that of LAPACK's dpstrf (Hammarling,
+// Higham and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
 func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) (rank int, err error) {
 	if len(pivots) < n {
 		panic("linalg: fewer pivots than rows")
