@@ -174,7 +174,8 @@ func testSlurmCalls(t *testing.T, w *cluster) {
 	for i := range steps {
 		salts = append(salts, fmt.Sprint(i))
 	}
-	w.write("many.yaml", "name: many\nsteps:\n  s: {stage: toy, foreach: {salt: ["+strings.Join(salts, ", ")+"]}}\n")
+	w.write("many.yaml", "name: many\nsteps:\n  s: {stage: toy, foreach: {salt: ["+strings.Join(salts, ", ")+
+		"]}, shards: 8}\n")
 	began := time.Now()
 	if out, err := w.command("run", "many.yaml", "--executor", "slurm").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -186,8 +187,8 @@ func testSlurmCalls(t *testing.T, w *cluster) {
 		pause = min(1.5*pause, 10) // a minute, but 10 seconds while a job may have been lost
 	}
 	asked := w.calls("squeue")
-	t.Logf("%d steps in %.0f s: %d calls of sbatch, %d of squeue", steps, seconds, w.calls("sbatch"), asked)
-	if asked > most || w.calls("sbatch") != steps || w.calls("scontrol")+w.calls("scancel") > 0 {
+	t.Logf("%d steps of 8 shards in %.0f s: %d calls of sbatch, %d of squeue", steps, seconds, w.calls("sbatch"), asked)
+	if asked > most || w.calls("sbatch") != 2*steps || w.calls("scontrol")+w.calls("scancel") > 0 {
 		t.Errorf("calls: sbatch %d, squeue %d (at most %d), scontrol %d, scancel %d", w.calls("sbatch"), asked, most,
 			w.calls("scontrol"), w.calls("scancel"))
 	}
