@@ -171,12 +171,15 @@ func Decode(data []byte) (*Image, error) {
 func explain(f Format, err error) error {
 	var inJPEG jpeg.UnsupportedError
 	var inPNG png.UnsupportedError
+	var inWebP webpUnsupported
 	const hint = "the file is not damaged; convert it to an ordinary PNG or JPEG"
 	switch {
 	case errors.As(err, &inJPEG):
 		return failure.New(failure.Input, hint, "unsupported: %w", err)
 	case errors.As(err, &inPNG):
 		return failure.New(failure.Input, hint, "unsupported PNG image: %s", string(inPNG))
+	case errors.As(err, &inWebP):
+		return failure.New(failure.Input, hint, "unsupported WebP image: %w", err)
 	case errors.Is(err, bmp.ErrUnsupported):
 		return failure.New(failure.Input, hint,
 			"unsupported BMP image: compressed, with 16 bits per pixel, or with an old or rare header")

@@ -29,6 +29,11 @@ const (
 	frameHeader = 16 // bytes: x, y, width - 1 and height - 1 of 3 bytes each, then the duration and flags
 )
 
+// webpUnsupported is the error of a sound file that cannot be read. It says what the file is.
+type webpUnsupported string
+
+func (e webpUnsupported) Error() string { return string(e) }
+
 // plainWebP returns a file in a form that golang.org/x/image reads. It extracts the first frame of an animation. It
 // clears the alpha flag of a file without alpha data, since libwebp tolerates such a flag. Other files are returned
 // unchanged.
@@ -47,9 +52,9 @@ func plainWebP(data []byte) ([]byte, error) {
 			break
 		}
 		if string(frame[6:12]) != string(data[24:30]) {
-			size := func(b []byte) int { return 1 + int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
-			return nil, fmt.Errorf("animation of %dx%d pixels whose first frame has %dx%d",
-				size(data[24:]), size(data[27:]), size(frame[6:]), size(frame[9:]))
+			size := func(b []byte) int { return 1 + (int(b[0]) | int(b[1])<<8 | int(b[2])<<16) }
+			return nil, webpUnsupported(fmt.Sprintf("an animation of %dx%d pixels whose first frame has %dx%d",
+				size(data[24:]), size(data[27:]), size(frame[6:]), size(frame[9:])))
 		}
 		return withSize(data[24:30], frame[frameHeader:]), nil
 	}

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 type webpCase struct {
@@ -27,6 +30,22 @@ func webpCases(t testing.TB) (cases []webpCase) {
 		t.Fatalf("%d cases, want 10", len(cases))
 	}
 	return cases
+}
+
+// An animation whose first frame does not fill it is sound, and the message gives the sizes.
+func TestWebPFrame(t *testing.T) {
+	for _, c := range webpCases(t) {
+		if !c.Animated {
+			continue
+		}
+		file := bytes.Clone(c.File)
+		copy(file[24:], []byte{0xff, 0x01, 0, 0xff, 0, 0}) // 512 and 256, each less 1
+		_, err := Decode(file)
+		want := fmt.Sprintf("unsupported WebP image: an animation of 512x256 pixels whose first frame has %dx%d", c.W, c.H)
+		if err == nil || err.Error() != want || failure.HintOf(err) == "" {
+			t.Errorf("%v, want %s and a hint", err, want)
+		}
+	}
 }
 
 // TestWebPAgainstPillow: WebP files decode to Pillow's pixels, byte for byte, because the format defines decoding

@@ -152,8 +152,8 @@ func SaveJobFailure(dir, step string, at Placement, cause error) error {
 	return saveJob(dir, step, &Run{State: Failed, Started: time.Now().UTC(), Exit: s.Exit, Steps: []*Step{s}})
 }
 
-// record returns what the job has recorded about its step and when it began. It returns nil if there is no complete
-// record of this job, for example because the job has not started.
+// record returns the job's record of its step, and the time at which the job's run began. The record is nil if it is
+// missing, incomplete or of another job, for example because the job has not started.
 func (j *Job) record() (s *Step, began time.Time) {
 	data, err := os.ReadFile(recordFile(j.Dir, j.Node.Name()))
 	if err != nil {
