@@ -3,11 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,4 +95,42 @@ func testSlurmShip(t *testing.T, w *cluster) {
 	if err != nil || len(copies) != 2 {
 		t.Errorf("copies %v of pipeline and toy, %v", copies, err)
 	}
+}
+
+// testSlurmShippedSweep runs the recipe sweep.yaml with a small network, here and on the cluster: with instances,
+// shards, retries, resources and a command, the table has the same bytes.
+func testSlurmShippedSweep(t *testing.T, w *cluster) {
+	args := []string{"--bin", buildStages(t), "run"}
+	small := []string{"--set", "data.source=shapes", "--set", "data.n-train=300", "--set", "data.n-test=100",
+		"--set", "potential.channels=8", "--set", "potential.channel-mult=[1]", "--set", "potential.batch=8",
+		"--set", "potential.steps=5", "--set", "classifier.steps=5", "--set", "samples.n=200", "--set", "samples.steps=2"}
+	recipe := copySweep(t, w.dir)
+	w.must(slices.Concat(args, []string{recipe, "--executor", "slurm"}, small)...)
+	onSlurm := w.digests()
+	if n := len(onSlurm); n < 6*(2+2+1)+3 {
+		t.Errorf("%d outputs: %v", n, onSlurm)
+	}
+	local := newWorkplace(t)
+	local.must(slices.Concat(args, []string{copySweep(t, local.dir), "--jobs", "2"}, small)...)
+	if got := local.digests(); !maps.Equal(onSlurm, got) {
+		t.Errorf("on Slurm %v, here %v", onSlurm, got)
+	}
+	t.Logf("the table:\n%s", w.must("get", "table.table"))
+}
+
+// copySweep copies the recipe and its program to a directory, and returns the path of the recipe. Its steps ask for no
+// more than the nodes of the test have.
+func copySweep(t *testing.T, dir string) string {
+	t.Helper()
+	for _, name := range []string{"sweep.yaml", "sweep.sh"} {
+		data, err := os.ReadFile(filepath.Join("recipes", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = bytes.ReplaceAll(data, []byte("{cores: 2, memory: 4GiB}"), []byte("{cores: 1}"))
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "sweep.yaml")
 }

@@ -24,7 +24,7 @@ func TestSlurmSoak(t *testing.T) {
 	onCluster(t, 5*time.Second, map[string]func(*testing.T, *cluster){
 		"DeadNode": testSlurmDeadNode, "Preempted": testSlurmPreempted, "TimeLimit": testSlurmTimeLimit,
 		"Signals": testSlurmSignals, "Controller": testSlurmController, "Overhead": testSlurmOverhead,
-		"Calls": testSlurmCalls, "Shards": testSlurmShards,
+		"Calls": testSlurmCalls, "Shards": testSlurmShards, "ShippedSweep": testSlurmShippedSweep,
 	})
 }
 
