@@ -40,8 +40,7 @@ type File struct {
 
 const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or obtain the file some other way"
 
-// firstWait is the pause before the first retry. After maxSilence without data, a request is repeated. Tests shorten
-// both times.
+// Tests shorten the pause before the first retry, and the time without data after which a request is repeated.
 var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
@@ -113,8 +112,7 @@ func (f *File) prepare(_ retryablehttp.Logger, req *http.Request, _ int) {
 	}
 }
 
-// receive writes the body of a response to the file: with status 200 in place of the content so far, otherwise after
-// it. With status 416, that content is at least as long as the server's file, and the digest will not match.
+// receive writes the body to the file: with status 200 in place of the content so far, otherwise after that content.
 func (f *File) receive(res *http.Response) (err error) {
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK { // the whole file
