@@ -159,7 +159,7 @@ func TestSeriesRefused(t *testing.T) {
 		"logit-normal times":       constant("--times=logit-normal", "--times-scale=0"),
 		"variance-batches is 1":    constant("--variance-every=3", "--variance-batches=1"),
 		"weight decay is 2000":     constant("--weight-decay=2000"),
-		"expected 0 (none) or mor": constant("--clip-std=-1"),
+		"expected 0 (none) or a p": constant("--clip-std=-1"),
 		"ema-profiles is 0.1":      constant("--ema-profiles=0.1"),
 		"ema-snapshot-every has n": constant("--ema-snapshot-every=5"),
 		"an average is 0.4, expec": constant("--ema-profiles=[0.05,0.4]"),
