@@ -103,7 +103,8 @@ func ClassesIn(src Tensors) (int, error) {
 			return 0, err
 		}
 		if !ok || len(shape) != 2 || shape[0] < 2 || shape[0] > MaxClasses {
-			return 0, fmt.Errorf("tensor %s has shape %v, expected [classes, width] with 2 to %d classes", name, shape, MaxClasses)
+			return 0, fmt.Errorf("tensor %s has shape %v, expected [classes, width] with 2 to %d classes", name, shape,
+				MaxClasses)
 		}
 		if classes != 0 && classes != shape[0] {
 			return 0, fmt.Errorf("tensor %s has %d rows, but another label table has %d", name, shape[0], classes)
