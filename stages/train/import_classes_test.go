@@ -126,8 +126,8 @@ func TestImportPresetClasses(t *testing.T) {
 		t.Errorf("the network has %d classes, want 7 (%v)", config.Classes, err)
 	}
 	for message, edit := range map[string]func(n *safetensors.Tensor){
-		"is [448]":   func(n *safetensors.Tensor) { n.Shape = []int{len(n.Data)} },
-		"is [1 448]": func(n *safetensors.Tensor) { n.Shape = []int{1, len(n.Data)} },
+		"has shape [448]":   func(n *safetensors.Tensor) { n.Shape = []int{len(n.Data)} },
+		"has shape [1 448]": func(n *safetensors.Tensor) { n.Shape = []int{1, len(n.Data)} },
 		"expected [14 64]": func(n *safetensors.Tensor) {
 			n.Shape = []int{14, 32}
 		},
