@@ -27,7 +27,7 @@ type Decision struct {
 	Wait   []string           // steps whose outputs are not known yet
 
 	Skip    string // why the step will not run; the other fields but Node are then empty
-	Unknown string // a comparison in the step's condition whose score does not exist yet; "" if there is none
+	Unknown string // a comparison in the step's condition whose score does not exist yet, or ""
 
 	Series        string           // key shared by actions that differ only in length; "" if the stage has no series
 	Length        int64            // length of this action, for example its training steps

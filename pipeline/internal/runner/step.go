@@ -33,7 +33,7 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 }
 
 // skips evaluates the condition of a step, and marks the step as skipped if it does not hold. It ignores comparisons
-// whose score does not exist yet; there are none when the step is about to run.
+// whose score does not exist yet. When the step is about to run, all scores exist.
 func (a *attempt) skips(ctx context.Context, n *graph.Node, s *Step) (bool, error) {
 	a.mu.Lock()
 	made := maps.Clone(a.made)

@@ -19,7 +19,7 @@ const maxScore = 1 << 20
 // verdict is what is known about the condition of a step.
 type verdict struct {
 	skip    string // why the step does not run; "" if it does or if that is unknown
-	unknown string // a comparison whose score does not exist yet; "" if there is none
+	unknown string // a comparison whose score does not exist yet, or ""
 }
 
 // judge evaluates the condition of a step with the scores among made.
