@@ -28,7 +28,8 @@ type Scheduler interface {
 	States(ctx context.Context) (map[string]JobState, error)
 	Cancel(ctx context.Context, jobs []*Job) error
 	// Close deletes the credentials in the directories of jobs, as soon as no job needs them any more. It does not wait.
-	Close(ctx context.Context, dirs []string) error
+	// over has the IDs of jobs that need them no more, although the batch system may still list them as running.
+	Close(ctx context.Context, dirs, over []string) error
 }
 
 // StoreEnvFile is the name of the file with the variables that jobs need to reach the store. It is in the directory of

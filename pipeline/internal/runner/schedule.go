@@ -59,7 +59,7 @@ func (a *attempt) schedule(ctx context.Context) error {
 	err = a.opt.Scheduler.Submit(ctx, dir, planned)
 	if err != nil && ctx.Err() == nil {
 		a.cancel(ctx, planned)
-		a.close(ctx, planned)
+		a.close(ctx, planned, nil)
 		return err
 	}
 	var jobs []*followed
@@ -81,7 +81,7 @@ func (a *attempt) schedule(ctx context.Context) error {
 		err = a.follow(ctx, jobs)
 	}
 	if ctx.Err() == nil {
-		a.close(ctx, planned)
+		a.close(ctx, planned, jobs)
 		return err
 	}
 	select {
@@ -92,7 +92,7 @@ func (a *attempt) schedule(ctx context.Context) error {
 				a.set(f.step, Terminated, "job cancelled")
 			}
 		}
-		a.close(ctx, planned)
+		a.close(ctx, planned, jobs)
 	case <-time.After(100 * time.Millisecond): // another signal, or the terminal is gone
 		a.leave(ctx, jobs)
 	}
@@ -110,7 +110,7 @@ func (a *attempt) leave(ctx context.Context, jobs []*followed) {
 	}
 	if len(left) > 0 {
 		a.Display.Left(left)
-		a.close(ctx, left)
+		a.close(ctx, left, nil)
 	}
 }
 
@@ -211,8 +211,9 @@ func (a *attempt) set(s *Step, state, reason string) {
 	s.State, s.Reason = state, reason
 }
 
-// close deletes the credentials of the jobs, now or after the last job has ended.
-func (a *attempt) close(ctx context.Context, jobs []*Job) {
+// close deletes the credentials of the jobs, now or after the last job has ended. It does not wait for the jobs of
+// steps that have their final state.
+func (a *attempt) close(ctx context.Context, jobs []*Job, seen []*followed) {
 	var dirs []string
 	for _, j := range jobs {
 		if j.Dir != "" && !slices.Contains(dirs, j.Dir) {
@@ -222,9 +223,15 @@ func (a *attempt) close(ctx context.Context, jobs []*Job) {
 	if len(dirs) == 0 {
 		return
 	}
+	var over []string
+	for _, f := range seen {
+		if f.over {
+			over = append(over, f.ID)
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
 	defer cancel()
-	if err := a.opt.Scheduler.Close(ctx, dirs); err != nil {
+	if err := a.opt.Scheduler.Close(ctx, dirs, over); err != nil {
 		a.warn(fmt.Sprintf("the credentials in %s could not be deleted: %v", filepath.Join(dirs[0], StoreEnvFile), err))
 	}
 }

@@ -108,6 +108,27 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
+// TestPending checks which jobs keep the credentials of a directory. Slurm lists job 3 as running although its step is
+// over.
+func TestPending(t *testing.T) {
+	queue, err := parseQueue([]byte("1|vapo-a-0|COMPLETED||None|/run\n2_1|vapo-b-0|RUNNING||None|/run\n" +
+		"2_2|vapo-b-0|PENDING||Resources|/run\n3|vapo-c-0|RUNNING||None|/run\n4|vapo-d-0|RUNNING||None|/other\n" +
+		"5|vapo-e-0|PENDING||DependencyNeverSatisfied|/run\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, cleaned := pending(queue, "/run", []string{"3", "2_1"}); !slices.Equal(got, []string{"2"}) || cleaned {
+		t.Errorf("jobs %v, deleted: %v; want array 2 only", got, cleaned)
+	}
+	if got, _ := pending(queue, "/run", []string{"3", "2_1", "2_2"}); len(got) > 0 {
+		t.Errorf("jobs %v, want none", got)
+	}
+	queue = append(queue, entry{id: "6", name: cleanupName, state: "PENDING", comment: "/run"})
+	if got, cleaned := pending(queue, "/run", nil); !slices.Equal(got, []string{"2", "3"}) || !cleaned {
+		t.Errorf("jobs %v, deleted: %v; want 2 and 3, and the job that deletes", got, cleaned)
+	}
+}
+
 // TestTime checks that the limit of a job is longer than the timeout of its step, unless the site's limit is shorter.
 func TestTime(t *testing.T) {
 	for _, c := range []struct {
