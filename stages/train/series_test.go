@@ -48,7 +48,7 @@ func TestLongerRunsContinue(t *testing.T) {
 				if code != 0 {
 					t.Fatalf("exit %d\n%s", code, stderr)
 				}
-				if from := m.Results["went_on_from_step"]; (from == nil) != (more == nil) {
+				if from := m.Results["continued_from_step"]; (from == nil) != (more == nil) {
 					t.Errorf("the run of %s steps continued from step %v; want a step exactly if an earlier run was given", steps,
 						from)
 				}

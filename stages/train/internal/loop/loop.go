@@ -156,7 +156,7 @@ func (l *Loop) observe(ctx context.Context, step int64, m training.Metrics) erro
 func (l *Loop) results() error {
 	job, h := l.Job, l.h
 	if h.From > 0 {
-		job.Set("went_on_from_step", h.From)
+		job.Set("continued_from_step", h.From)
 	}
 	job.Set("train_seconds", watch.Round(h.Seconds, 4))
 	job.Cost("seconds", watch.Round(h.Seconds, 4))
