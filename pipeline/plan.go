@@ -66,7 +66,6 @@ type change struct {
 	Field string `json:"field"`
 	Was   string `json:"was,omitempty"`
 	Is    string `json:"is,omitempty"`
-	Note  string `json:"note,omitempty"`
 }
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-
-	"vapo/lib/enginename"
 )
 
 // FieldDiff is one field in which two actions differ.
@@ -15,16 +13,11 @@ type FieldDiff struct {
 	Field string // for example "version", "params.lr", "params.mixture.components[0].std", "inputs.data"
 	Was   string // value in the first action's preimage (a digest without quotes); empty if absent
 	Is    string // value in the second action's preimage
-	Note  string // the reason, if known
 }
 
 // String returns, for example, "params.lr: 0.001 -> 0.002".
 func (d FieldDiff) String() string {
-	was, is := cmp.Or(d.Was, "(absent)"), cmp.Or(d.Is, "(absent)")
-	if d.Note != "" {
-		is += " (" + d.Note + ")"
-	}
-	return d.Field + ": " + was + " -> " + is
+	return d.Field + ": " + cmp.Or(d.Was, "(absent)") + " -> " + cmp.Or(d.Is, "(absent)")
 }
 
 // Diff lists the fields that differ between a and b: contract, stage, version and backend first, then parameters and
@@ -41,9 +34,6 @@ func Diff(a, b Action) []FieldDiff {
 	add("stage", quote(a.Stage), quote(b.Stage))
 	add("version", strconv.Itoa(a.Version), strconv.Itoa(b.Version))
 	add("backend", quote(a.Backend), quote(b.Backend))
-	if enginename.Current(a.Backend) == b.Backend && a.Backend != b.Backend {
-		out[len(out)-1].Note = "engine class renamed"
-	}
 	for _, name := range unionKeys(a.Params, b.Params) {
 		va, inA := a.Params[name]
 		vb, inB := b.Params[name]

@@ -59,8 +59,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: exit %d with output %q, want 0 and output that begins with %q", name, code, output, want)
 		}
 	}
-	if code, output := open(t, "tape-openblas"); code != failure.Usage || !strings.Contains(output, `called "tape" now`) {
-		t.Errorf("tape-openblas: exit %d with output %q, want 2 and the name that replaces it", code, output)
+	if code, output := open(t, "rocket"); code != failure.Usage || !strings.Contains(output, enginename.Names) {
+		t.Errorf("rocket: exit %d with output %q, want 2 and the names of the engines", code, output)
 	}
 }
 

@@ -1,6 +1,5 @@
-// Package enginename defines all names of the compute engines: the values of --backend, the classes that results
-// record, and the classes that earlier versions recorded. It links no engine, so the runner can use these names without
-// the code of the engines.
+// Package enginename defines all names of the compute engines: the values of --backend and the classes that results
+// record. It links no engine, so the runner can use these names without the code of the engines.
 package enginename
 
 import (
@@ -37,10 +36,6 @@ const (
 
 // suffixes maps each precision other than Float32 to the suffix of its classes.
 var suffixes = map[Precision]string{TF32: "-tf32", BFloat16: "-bfloat16"}
-
-// formerBF16 is the suffix of former classes. It stood for bfloat16 factors with float32 activations, which no engine
-// uses any more. Current replaces it by the suffix of BFloat16.
-const formerBF16 = "-bf16"
 
 // Name is a parsed engine name. All fields but Engine apply to XLA only.
 type Name struct {
@@ -129,26 +124,8 @@ func (n Name) String() string {
 	return fmt.Sprintf("xla:%s,%s", n.Path, n.Precision)
 }
 
-// renamed maps classes that earlier versions recorded to today's names. Results of the old classes differ from today's
-// in the last bits, so runs under old classes have different keys. Old records stay readable.
-var renamed = map[string]string{"tape-go": Tape, "tape-openblas": Tape}
-
-// Current returns today's name of a class that may come from an old record.
-func Current(class string) string {
-	if now, ok := renamed[class]; ok {
-		return now
-	}
-	if base, ok := strings.CutSuffix(class, formerBF16); ok && strings.HasPrefix(class, "xla-") {
-		return base + suffixes[BFloat16]
-	}
-	return class
-}
-
 // unknown returns the error for a name that no engine has.
 func unknown(name string) error {
-	if now := Current(name); now != name {
-		return failure.New(failure.Usage, "", "backend %q is called %q now", name, now)
-	}
 	return failure.New(failure.Usage, "", "backend %q is not known: expected %s", name, Names)
 }
 

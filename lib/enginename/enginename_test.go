@@ -37,11 +37,6 @@ func TestUnknownNames(t *testing.T) {
 			t.Errorf("%q: error is %v, want a usage error that lists the accepted names", name, err)
 		}
 	}
-	for old, now := range map[string]string{"tape-openblas": "tape", "xla-cuda-bf16": "xla-cuda-bfloat16"} {
-		if _, err := enginename.Parse(old); err == nil || !strings.Contains(err.Error(), `called "`+now+`" now`) {
-			t.Errorf("%s: error is %v, want one that gives the present name, %s", old, err, now)
-		}
-	}
 }
 
 func TestUnknownOptions(t *testing.T) {
@@ -51,16 +46,6 @@ func TestUnknownOptions(t *testing.T) {
 		_, err := enginename.Parse(name)
 		if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "has no option") {
 			t.Errorf("%s: error is %v, want a usage error that the engine has no such option", name, err)
-		}
-	}
-}
-
-func TestCurrent(t *testing.T) {
-	for class, want := range map[string]string{"tape-go": "tape", "tape-openblas": "tape", "tape": "tape", "": "",
-		"xla-cuda-bf16": "xla-cuda-bfloat16", "xla-plugin-bf16": "xla-plugin-bfloat16", "xla-cuda-tf32": "xla-cuda-tf32",
-	} {
-		if got := enginename.Current(class); got != want {
-			t.Errorf("%q is called %q now, want %q", class, got, want)
 		}
 	}
 }
