@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -91,23 +90,6 @@ func TestScoresSideBySide(t *testing.T) {
 		t.Errorf("error %v, %+v; want one table with three rows, the second with value 5 and salt 0.001", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
-
-	// Older versions stored runs without the declarations of stages.
-	records, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/runs/*.json"))
-	if err != nil || len(records) != 1 {
-		t.Fatalf("documents of runs: %v, %v; want one", records, err)
-	}
-	data, err := os.ReadFile(records[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	data = bytes.ReplaceAll(data, []byte(`"declared"`), []byte(`"other"`))
-	if err := os.WriteFile(records[0], data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.must("report", "--table"); got != want {
-		t.Errorf("without declarations: got\n%s\nwant\n%s", got, want)
-	}
 	w.write("failed.yaml", "name: failed\nsteps:\n  one: {stage: toy, params: {fail: input, salt: 9}}\n")
 	w.run("run", "failed.yaml")
 	w.fails(3, []string{"has no scores"}, "report", "--table")

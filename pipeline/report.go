@@ -48,7 +48,6 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		}
 		s.Manifest = rec.Manifest
 	}
-	a.declare(ctx, run)
 	page, err := readRun(ctx, store.Store, run)
 	if err != nil {
 		return err
@@ -74,23 +73,6 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	}
 	fmt.Fprintf(a.stdout, "report: %s\n", program.ShortPath(path))
 	return nil
-}
-
-// declare fills in the declarations that runs stored by older versions lack, by asking the stage programs. Without
-// declarations the report shows no scores.
-func (a *app) declare(ctx context.Context, run *runner.Run) {
-	stages, err := a.catalog()
-	if err != nil {
-		return
-	}
-	for _, s := range run.Steps {
-		if s.Declared != nil {
-			continue
-		}
-		if e, err := stages.Stage(ctx, s.Stage); err == nil {
-			s.Declared = runner.Declare(e.Description)
-		}
-	}
 }
 
 func writeReport(run *report.Run, path string) error {

@@ -69,9 +69,7 @@ type Step struct {
 	Place   *Placement                 `json:"place,omitempty"` // where it ran; nil if its result was cached
 	Shard   string                     `json:"shard,omitempty"` // such as 2/8, if this is one worker's share of a step
 
-	// Declared is nil in runs that older versions stored.
-	Declared *Declared `json:"declared,omitempty"`
-
+	Declared *Declared       `json:"declared,omitempty"`
 	Manifest json.RawMessage `json:"-"`
 }
 
@@ -101,8 +99,8 @@ type Declared struct {
 	NoEffect []string        `json:"no_effect,omitempty"` // parameters that affect neither samples nor scores
 }
 
-// Declare extracts the part of a stage's description that reports need.
-func Declare(d contract.Description) *Declared {
+// declare extracts the part of a stage's description that reports need.
+func declare(d contract.Description) *Declared {
 	out := &Declared{Outputs: d.Outputs}
 	for _, p := range d.Inputs {
 		if p.Subject {
@@ -170,7 +168,7 @@ func newRun(g *graph.Graph, storeName string, now time.Time) *Run {
 	}
 	for _, n := range g.Nodes {
 		s := &Step{
-			Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs, Declared: Declare(n.Stage.Description),
+			Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs, Declared: declare(n.Stage.Description),
 		}
 		if n.IsShard() {
 			s.Shard, s.Declared = n.Shard.String(), &Declared{} // a shard has no outputs
