@@ -45,7 +45,6 @@ func Average(k int) string {
 const (
 	Potential  = "potential"
 	Classifier = "classifier"
-	Inception  = "inception" // the network of package feature, with imported weights
 )
 
 // Named is one tensor.
@@ -57,7 +56,7 @@ type Named struct {
 
 // Checkpoint is the state of a network.
 type Checkpoint struct {
-	Kind    string          // Potential, Classifier or Inception
+	Kind    string          // Potential or Classifier
 	Config  json.RawMessage // configuration of the network, as its package writes it
 	Step    int64           // optimiser steps taken
 	Tensors []Named         // in any order; written sorted by name

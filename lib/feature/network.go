@@ -9,6 +9,7 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/picture"
+	"vapo/lib/tensorfile"
 )
 
 // Image is one image, uint8 [C, H, W], with 1 or 3 channels.
@@ -119,21 +120,30 @@ type Options struct {
 // OpenWeights). digest is the digest of the file. It identifies the network in results and in the keys of cached
 // features.
 func Open(be backend.Backend, path, digest string, o Options) (*Extractor, error) {
-	src, ck, err := readWeights(path)
-	var n *Network
-	switch {
-	case err != nil:
-	case src != nil:
-		n, err = openInception(be, src, o)
-	case ck.Kind != checkpoint.Classifier:
-		err = failure.New(failure.Input, openHint, "a checkpoint of kind %s, expected a %s", ck.Kind, checkpoint.Classifier)
-	default:
-		n, err = openClassifier(be, ck)
-	}
+	n, err := open(be, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("feature network %s: %w", path, err)
 	}
 	return &Extractor{Network: n, Weights: digest, Backend: be.Class()}, nil
+}
+
+func open(be backend.Backend, path string, o Options) (*Network, error) {
+	if !tensorfile.IsFile(path) {
+		src, err := openWeights(path, "a PyTorch file, a safetensors file or a checkpoint")
+		if err != nil {
+			return nil, err
+		}
+		return openInception(be, src, o)
+	}
+	ck, err := checkpoint.Read(path)
+	switch {
+	case err != nil:
+		return nil, failure.Default(failure.Input, openHint, err)
+	case ck.Kind != checkpoint.Classifier:
+		return nil, failure.New(failure.Input, openHint, "a checkpoint of kind %s, expected a %s", ck.Kind,
+			checkpoint.Classifier)
+	}
+	return openClassifier(be, ck)
 }
 
 const openHint = "a feature network is a checkpoint that train --model classifier wrote, or Inception's weights"

@@ -1,18 +1,12 @@
 package feature
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"math"
-	"slices"
 	"strings"
 
-	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/lib/safetensors"
-	"vapo/lib/tensorfile"
 	"vapo/lib/torchfile"
 )
 
@@ -22,52 +16,28 @@ type WeightSource interface {
 	Tensor(name string) (values []float32, shape []int, ok bool, err error)
 }
 
-// OpenWeights reads Inception's weights from a PyTorch file, a safetensors file or a checkpoint of kind
-// checkpoint.Inception. It recognises the format by the content of the file. Errors do not name the file.
+// OpenWeights reads Inception's weights from a PyTorch file or a safetensors file. It recognises the format by the
+// content of the file. Errors do not name the file.
 func OpenWeights(path string) (WeightSource, error) {
-	src, ck, err := readWeights(path)
-	if err == nil && src == nil {
-		err = failure.New(failure.Input, weightsHint, "a checkpoint of kind %s, expected Inception's weights", ck.Kind)
-	}
-	return src, err
+	return openWeights(path, "a PyTorch file or a safetensors file")
 }
 
-const weightsHint = "weights are a PyTorch file, a safetensors file or a checkpoint of kind " + checkpoint.Inception +
-	", with tensors named as in " + PublishedWeights
+const weightsHint = "weights are a PyTorch file or a safetensors file, with tensors named as in " + PublishedWeights
 
-// readWeights returns Inception's weights in src. If the file is a checkpoint of another kind, src is nil and ck is the
-// checkpoint.
-func readWeights(path string) (src WeightSource, ck *checkpoint.Checkpoint, err error) {
+// openWeights is OpenWeights, with a description of all files that the caller accepts.
+func openWeights(path, expected string) (src WeightSource, err error) {
 	switch {
 	case torchfile.IsFile(path):
 		src, err = torchfile.Open(path)
 	case safetensors.IsFile(path):
 		src, err = safetensors.Open(path)
 	default:
-		if ck, err = readCheckpoint(path); err == nil && ck.Kind == checkpoint.Inception {
-			src = checkpointWeights(ck.Group(checkpoint.Param))
-		}
+		err = program.Unexpected(path, expected, weightsHint)
 	}
 	if err != nil {
-		return nil, nil, failure.Default(failure.Input, openHint, err)
+		return nil, failure.Default(failure.Input, openHint, err)
 	}
-	return src, ck, nil
-}
-
-func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
-	if !tensorfile.IsFile(path) {
-		return nil, program.Unexpected(path, "a PyTorch file, a safetensors file or a checkpoint", weightsHint)
-	}
-	return checkpoint.Read(path)
-}
-
-// checkpointWeights holds the tensors of one group of a checkpoint, by their names in the group.
-type checkpointWeights map[string]checkpoint.Named
-
-// Tensor implements WeightSource.
-func (w checkpointWeights) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
-	t, ok := w[name]
-	return slices.Clone(t.Data), t.Shape, ok, nil
+	return src, nil
 }
 
 // Contents describes which parts of Inception a weight source has.
@@ -97,31 +67,4 @@ func Examine(src WeightSource) (*Contents, error) {
 	})
 	c.Taps = n.served(c.Missing)
 	return c, err
-}
-
-// WriteWeights writes the layers of Inception that src has as a checkpoint of kind checkpoint.Inception. The tensors
-// have their published names in the group param/. Equal tensors give equal bytes.
-func WriteWeights(w io.Writer, src WeightSource) error {
-	n, err := wholeInception()
-	if err != nil {
-		return err
-	}
-	config := json.RawMessage(`{"network":"inception-2015-12-05"}`)
-	ck := &checkpoint.Checkpoint{Kind: checkpoint.Inception, Config: config}
-	_, err = n.eachUnit(src, func(name string, shape []int, parts [][]float32) error {
-		for i, part := range partNames(name) {
-			if i > 0 {
-				shape = shape[:1]
-			}
-			ck.Tensors = append(ck.Tensors, checkpoint.Named{Name: checkpoint.Param + part, Shape: shape, Data: parts[i]})
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if len(ck.Tensors) == 0 {
-		return errors.New("the weights hold none of Inception's layers")
-	}
-	return checkpoint.Write(w, ck)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/safetensors"
@@ -51,16 +50,15 @@ func (s asSource) Tensor(name string) ([]float32, []int, bool, error) {
 	return nil, nil, false, nil
 }
 
-// The three formats give the same network. The file names have no extension, so the content decides the format.
+// Both formats give the same network. The file names have no extension, so the content decides the format.
 func TestOpenWeights(t *testing.T) {
 	tensors := stem(t)
 	files := map[string]string{
 		"PyTorch":     weightsFile(t, "weights", func(w io.Writer) error { return featuretest.WriteTorch(w, tensors) }),
 		"safetensors": weightsFile(t, "weights", func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }),
-		"checkpoint":  weightsFile(t, "weights", func(w io.Writer) error { return WriteWeights(w, asSource(tensors)) }),
 	}
 	var want []float32
-	for _, format := range []string{"PyTorch", "safetensors", "checkpoint"} {
+	for _, format := range []string{"PyTorch", "safetensors"} {
 		src, err := OpenWeights(files[format])
 		if err != nil {
 			t.Fatal(err)
@@ -95,28 +93,6 @@ func TestOpenWeights(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "serve the taps [64 192]") {
 			t.Errorf("%s: tap 768: error %v, want one that lists taps 64 and 192", format, err)
 		}
-	}
-}
-
-// Weights that are read from a checkpoint and written again give the same bytes.
-func TestWriteWeightsIsDeterministic(t *testing.T) {
-	tensors := stem(t)
-	var a, b bytes.Buffer
-	if err := WriteWeights(&a, asSource(tensors)); err != nil {
-		t.Fatal(err)
-	}
-	src, err := OpenWeights(weightsFile(t, "w", func(w io.Writer) error { _, err := w.Write(a.Bytes()); return err }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := WriteWeights(&b, src); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(a.Bytes(), b.Bytes()) {
-		t.Error("writing the weights of a checkpoint again gives other bytes")
-	}
-	if err := WriteWeights(io.Discard, asSource(nil)); err == nil {
-		t.Error("a checkpoint without weights was written")
 	}
 }
 
@@ -164,18 +140,13 @@ func TestOpenWeightsRefuses(t *testing.T) {
 	text := func(s string) func(io.Writer) error {
 		return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
 	}
-	potential := &checkpoint.Checkpoint{
-		Kind: checkpoint.Potential, Config: []byte("{}"),
-		Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}},
-	}
 	for want, write := range map[string]func(io.Writer) error{
 		"a PNG image, expected":           text("\x89PNG\r\n\x1a\n, and more of it"),
 		"a Git LFS pointer":               text("version https://git-lfs.github.com/spec/v1"),
 		"it is empty":                     text(""),
 		"data.pkl|zip":                    text("PK\x03\x04 and more of it"),
 		"not a readable safetensors file": text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),
-		"not a readable tensor file":      text("ARROW1\x00\x00 and more of it"),
-		"kind potential":                  func(w io.Writer) error { return checkpoint.Write(w, potential) },
+		"an Arrow file, expected":         text("ARROW1\x00\x00 and more of it"),
 	} {
 		_, err := OpenWeights(weightsFile(t, "w", write))
 		named := func(s string) bool { return strings.Contains(err.Error(), s) }

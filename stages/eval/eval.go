@@ -74,8 +74,7 @@ const (
 	samplesHelp   = "the images or points to measure; or an .npz of images (arr_0)"
 	referenceHelp = "the data that samples are compared with, usually the training split; or features, or an .npz " +
 		"of images (arr_0) or moments (mu, sigma)"
-	networkHelp = "feature network for images: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or " +
-		"a checkpoint)"
+	networkHelp = "feature network for images: a classifier's checkpoint, or Inception's weights (.pth or .safetensors)"
 )
 
 var spec = stage.Stage[params]{

@@ -27,22 +27,21 @@ var publishedDigest = feature.PublishedDigest
 
 // importWeightsCmd imports a file in any format that feature.OpenWeights reads.
 type importWeightsCmd struct {
-	File         string `arg:"" help:"A .pth or .safetensors file, or a checkpoint: a path, ref:name or sha256:…"`
-	Ref          string `help:"Name to give the weights in the store." default:"weights/inception"`
-	Unverified   bool   `help:"Accept weights that are not the published file; their scores are not comparable."`
-	AsCheckpoint bool   `help:"Store the layers as a checkpoint, which has its own digest, instead of the file."`
+	File       string `arg:"" help:"A .pth or .safetensors file: a path, ref:name or sha256:…"`
+	Ref        string `help:"Name to give the weights in the store." default:"weights/inception"`
+	Unverified bool   `help:"Accept weights that are not the published file; their scores are not comparable."`
 }
 
 // weightsResult is the JSON line that the commands print.
 type weightsResult struct {
 	File       string `json:"file,omitempty"` // only from fetch: the file written
 	FileDigest string `json:"file_sha256"`
-	Digest     string `json:"digest,omitempty"` // of the stored blob; not FileDigest if converted
+	Digest     string `json:"digest,omitempty"` // of the stored blob
 	Ref        string `json:"ref,omitempty"`
 	Published  string `json:"published"` // name of the published file if the weights are that file, otherwise empty
 	Unverified bool   `json:"unverified,omitempty"`
 	Taps       []int  `json:"taps"`
-	Size       int64  `json:"size"` // bytes in the store, or of the file if nothing was stored
+	Size       int64  `json:"size"` // bytes
 }
 
 // Run implements the command.
@@ -54,7 +53,7 @@ func (cmd *importWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
-	result, src, err := examineWeights(path, cmd.Unverified)
+	result, err := examineWeights(path, cmd.Unverified)
 	if err != nil {
 		return fmt.Errorf("weights %s: %w", cmd.File, err)
 	}
@@ -67,13 +66,7 @@ func (cmd *importWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 		c.Log.Warn("these weights are not the published file: their scores are not comparable with others",
 			"file_sha256", result.FileDigest)
 	}
-	if cmd.AsCheckpoint {
-		if path, err = convertWeights(src); err != nil {
-			return fmt.Errorf("converting weights %s to a checkpoint: %w", cmd.File, err)
-		}
-		defer os.Remove(path)
-	}
-	if err := putWeights(ctx, store, path, cmd.Ref, result, !cmd.AsCheckpoint); err != nil {
+	if err := putWeights(ctx, store, path, cmd.Ref, result); err != nil {
 		return err
 	}
 	return c.Print(result)
@@ -87,62 +80,49 @@ func checkWeightsRef(ref string) error {
 }
 
 // examineWeights validates a weights file. A file other than the published one is an error, unless unverified is set.
-func examineWeights(path string, unverified bool) (*weightsResult, feature.WeightSource, error) {
+func examineWeights(path string, unverified bool) (*weightsResult, error) {
 	digest, size, err := artifact.FileDigest(path)
 	if err != nil {
-		return nil, nil, failure.New(failure.Input, "", "%w", err)
+		return nil, failure.New(failure.Input, "", "%w", err)
 	}
 	result := &weightsResult{FileDigest: digest.Hex(), Size: size}
 	if result.FileDigest == publishedDigest {
 		result.Published = feature.PublishedWeights
 	} else if !unverified {
-		return nil, nil, failure.New(failure.Input,
+		return nil, failure.New(failure.Input,
 			"eval weights fetch gets the published file; eval weights import --unverified imports this one",
 			"its sha256 %s is not that of the published file (%s)", result.FileDigest, feature.PublishedWeights)
 	}
 	src, err := feature.OpenWeights(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	contents, err := feature.Examine(src)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if result.Taps = contents.Taps; len(result.Taps) == 0 {
-		return nil, nil, failure.New(failure.Input, "name the tensors as in "+feature.PublishedWeights,
+		return nil, failure.New(failure.Input, "name the tensors as in "+feature.PublishedWeights,
 			"these weights serve no tap of Inception: %s is missing", contents.Missing[0])
 	}
-	return result, src, nil
+	return result, nil
 }
 
-// convertWeights writes the weights as a checkpoint to a temporary file. The caller must remove the file.
-func convertWeights(src feature.WeightSource) (string, error) {
-	f, err := os.CreateTemp("", "vapo-weights-*")
-	if err != nil {
-		return "", err
-	}
-	if err := errors.Join(feature.WriteWeights(f, src), f.Close()); err != nil {
-		os.Remove(f.Name())
-		return "", err
-	}
-	return f.Name(), nil
-}
-
-// putWeights stores a file, names it ref, and adds digest, name and size to result. If same is set, putWeights returns
-// an error unless the stored file has the digest of the file that was examined.
-func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult, same bool) error {
-	digest, size, err := store.PutFile(ctx, path, nil)
+// putWeights stores a file, names it ref, and adds digest and name to result. It returns an error if the stored
+// file does not have the digest of the file that was examined.
+func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult) error {
+	digest, _, err := store.PutFile(ctx, path, nil)
 	if err != nil {
 		return err
 	}
-	if same && digest.Hex() != result.FileDigest {
+	if digest.Hex() != result.FileDigest {
 		return failure.New(failure.Integrity, "run again when no other program writes to the file",
 			"%s changed while it was imported: sha256 %s was checked, %s stored", path, result.FileDigest, digest.Hex())
 	}
 	if err := store.SetRef(ctx, ref, digest); err != nil {
 		return err
 	}
-	result.Digest, result.Ref, result.Size = string(digest), ref, size
+	result.Digest, result.Ref = string(digest), ref
 	return nil
 }
 
@@ -181,7 +161,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	} else {
 		c.Log.Info("the file exists already", "path", out)
 	}
-	result, _, err := examineWeights(out, false)
+	result, err := examineWeights(out, false)
 	if err != nil {
 		return fmt.Errorf("weights %s: %w", out, err)
 	}
@@ -191,7 +171,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 		if err != nil {
 			return err
 		}
-		if err := putWeights(ctx, store, out, cmd.Ref, result, true); err != nil {
+		if err := putWeights(ctx, store, out, cmd.Ref, result); err != nil {
 			return err
 		}
 	}

@@ -132,29 +132,15 @@ func TestWeightsImport(t *testing.T) {
 			stdout, stderr)
 	}
 
-	// With --as-checkpoint, the stored digest is the same for every source format, and the checkpoint can be imported
-	// again.
-	code, stdout, stderr = eval(t, "weights", "import", files["pth"], "--ref", "a", "--as-checkpoint")
-	a := runResult(t, code, stdout, stderr)
-	args := []string{"weights", "import", files["safetensors"], "--ref", "b", "--as-checkpoint", "--unverified"}
-	code, stdout, stderr = eval(t, args...)
-	b := runResult(t, code, stdout, stderr)
-	if a.Digest != b.Digest || a.FileDigest != sum || a.Digest == "sha256:"+sum ||
-		a.Published != feature.PublishedWeights || b.Published != "" {
-		t.Errorf("%+v and %+v, want one digest, not that of the file; only the first file is the published one, %s", a, b,
-			sum)
-	}
-	code, stdout, stderr = eval(t, "weights", "import", "ref:a", "--ref", "c", "--unverified")
-	if c := runResult(t, code, stdout, stderr); c.Digest != a.Digest || !slices.Equal(c.Taps, []int{64, 192}) {
-		t.Errorf("imported again: %+v, want digest %s and taps 64 and 192", c, a.Digest)
-	}
-	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "vapo-weights-*")); err != nil || len(left) > 0 {
-		t.Errorf("temporary files are left: %v, %v", left, err)
+	// Weights in the store can be imported again.
+	code, stdout, stderr = eval(t, "weights", "import", "ref:other", "--ref", "again", "--unverified")
+	if again := runResult(t, code, stdout, stderr); again.Digest != l.Digest || !slices.Equal(again.Taps, []int{64, 192}) {
+		t.Errorf("imported again: %+v, want digest %s and taps 64 and 192", again, l.Digest)
 	}
 
 	// The blob in the store is a valid file of weights.
 	path := filepath.Join(dir, "fetched")
-	if err := store.Fetch(t.Context(), artifact.Digest(a.Digest), path); err != nil {
+	if err := store.Fetch(t.Context(), artifact.Digest(l.Digest), path); err != nil {
 		t.Fatal(err)
 	}
 	if src, err := feature.OpenWeights(path); err != nil {
