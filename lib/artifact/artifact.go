@@ -79,19 +79,8 @@ func ParseDigest(s string) (Digest, error) {
 // Hex returns the digest without its prefix.
 func (d Digest) Hex() string { return strings.TrimPrefix(string(d), digestPrefix) }
 
-// Short returns the first 12 hexadecimal digits, for display.
-func (d Digest) Short() string {
-	if hex := d.Hex(); len(hex) >= 12 {
-		return hex[:12]
-	}
-	return string(d)
-}
-
 // Store keeps artifacts in an object store. It is safe for concurrent use.
-type Store struct {
-	objects objectstore.Store
-	tempDir string
-}
+type Store struct{ objects objectstore.Store }
 
 // New returns a Store that keeps its artifacts in objects.
 func New(objects objectstore.Store) *Store { return &Store{objects: objects} }

@@ -72,7 +72,7 @@ func (c *counted) Seek(offset int64, whence int) (int64, error) {
 // Put stores the content of r and returns its digest and size. It copies r to a temporary file first, because the name
 // of the blob depends on the whole content.
 func (s *Store) Put(ctx context.Context, r io.Reader) (Digest, int64, error) {
-	f, d, size, err := s.spool(r)
+	f, d, size, err := spool(r)
 	if err != nil {
 		return "", 0, err
 	}
@@ -122,8 +122,8 @@ func (s *Store) putBlob(ctx context.Context, d Digest, r io.ReadSeeker, size int
 }
 
 // spool copies r to a temporary file. Closing the file removes it.
-func (s *Store) spool(r io.Reader) (io.ReadSeekCloser, Digest, int64, error) {
-	f, err := os.CreateTemp(s.tempDir, "vapo-*")
+func spool(r io.Reader) (io.ReadSeekCloser, Digest, int64, error) {
+	f, err := os.CreateTemp("", "vapo-*")
 	if err != nil {
 		return nil, "", 0, err
 	}

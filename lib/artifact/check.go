@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
-	"vapo/lib/cachekey"
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
@@ -121,8 +121,8 @@ func (c *check) object(
 }
 
 func (c *check) record(ctx context.Context, key string) error {
-	action, ok := strings.CutSuffix(strings.TrimPrefix(key, "actions/"), ".json")
-	if !ok || !cachekey.ValidKey(action) {
+	action, ok := actionOfKey(key)
+	if !ok {
 		return errStray
 	}
 	_, err := c.s.Record(ctx, action)
@@ -130,8 +130,8 @@ func (c *check) record(ctx context.Context, key string) error {
 }
 
 func (c *check) ref(ctx context.Context, key string) error {
-	name, ok := strings.CutSuffix(strings.TrimPrefix(key, "refs/"), refSuffix)
-	if !ok || CheckRef(name) != nil {
+	name, ok := refOfKey(key)
+	if !ok {
 		return errStray
 	}
 	_, err := c.s.Ref(ctx, name)
@@ -139,8 +139,8 @@ func (c *check) ref(ctx context.Context, key string) error {
 }
 
 func (c *check) run(ctx context.Context, key string) error {
-	id, ok := strings.CutSuffix(strings.TrimPrefix(key, "runs/"), ".json")
-	if _, err := runKey(id); !ok || err != nil {
+	id, ok := runOfKey(key)
+	if !ok {
 		return errStray
 	}
 	_, err := c.s.Run(ctx, id)
@@ -180,15 +180,13 @@ func (c *check) usersOf(ctx context.Context, d Digest) ([]string, error) {
 		}
 		users[ref.Digest] = append(users[ref.Digest], "ref "+ref.Name)
 	}
-	for rec, err := range c.s.Records(ctx) {
-		if errors.Is(err, ErrCorrupt) {
-			continue // reported when the records were checked
-		}
-		if err != nil {
-			return nil, err
-		}
-		for name, digest := range rec.Outputs {
-			users[digest] = append(users[digest], "output "+name+" of action "+rec.Key)
+	made := map[string]Made{}
+	if _, err := c.s.Index(ctx, "", made, func(error) {}); err != nil { // c.record has reported damaged records
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(made)) {
+		for name, digest := range made[key].Outputs {
+			users[digest] = append(users[digest], "output "+name+" of action "+key)
 		}
 	}
 	c.users = users

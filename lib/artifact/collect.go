@@ -152,14 +152,16 @@ func (k *collection) all(ctx context.Context) error {
 // the run needs.
 func (k *collection) runs(ctx context.Context) error {
 	saved, err := k.sweep(ctx, "runs/", func(info objectstore.Info) bool {
-		roots, drop := k.what.Drop[runOfKey(info.Key)]
+		id, _ := runOfKey(info.Key)
+		roots, drop := k.what.Drop[id]
 		if drop && k.young(info.ModTime) {
 			k.keep.Add(roots)
 		}
 		return drop
 	})
 	for _, info := range saved {
-		k.keep.Add(k.what.Drop[runOfKey(info.Key)])
+		id, _ := runOfKey(info.Key)
+		k.keep.Add(k.what.Drop[id])
 	}
 	return err
 }

@@ -207,11 +207,15 @@ func (m *model) check(final bool) {
 			}
 		}
 	}
-	for rec, err := range m.s.Records(m.t.Context()) {
-		if err != nil {
+	made, damaged := index(m.t, m.s)
+	if damaged != 0 {
+		m.t.Errorf("%d records are damaged", damaged)
+	}
+	for key := range made {
+		if rec, err := m.s.Record(m.t.Context(), key); err != nil {
 			m.t.Error(err)
 		} else if text := missing(m.t, m.s, *rec); text != "" {
-			m.t.Errorf("the record %s is there, but %s", rec.Key, text)
+			m.t.Errorf("the record %s is there, but %s", key, text)
 		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"vapo/lib/cachekey"
 	"vapo/lib/objectstore"
 )
 
@@ -118,11 +117,11 @@ func (s *Store) clock(ctx context.Context) (time.Time, error) {
 }
 
 func (c *Contents) readRecord(ctx context.Context, s *Store, info objectstore.Info) error {
-	key, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "actions/"), ".json")
-	id, valid := sumOf(key)
-	if !ok || !valid || !cachekey.ValidKey(key) {
+	key, ok := actionOfKey(info.Key)
+	if !ok {
 		return nil
 	}
+	id, _ := sumOf(key)
 	rec, err := s.Record(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		c.mu.Lock()
@@ -178,8 +177,8 @@ func (c *Contents) number(to []uint32, d Digest) []uint32 {
 }
 
 func (c *Contents) readRef(ctx context.Context, s *Store, info objectstore.Info) error {
-	name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "refs/"), refSuffix)
-	if !ok || CheckRef(name) != nil {
+	name, ok := refOfKey(info.Key)
+	if !ok {
 		return nil
 	}
 	d, err := s.Ref(ctx, name)
@@ -193,7 +192,7 @@ func (c *Contents) readRef(ctx context.Context, s *Store, info objectstore.Info)
 }
 
 func (c *Contents) addRun(_ context.Context, _ *Store, info objectstore.Info) error {
-	if id, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "runs/"), ".json"); ok {
+	if id, ok := runOfKey(info.Key); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.Runs[id] = info.ModTime

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +35,7 @@ func (s *Store) Index(
 		if err != nil {
 			return false, err
 		}
-		key, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "actions/"), ".json")
-		if ok && cachekey.ValidKey(key) {
+		if key, ok := actionOfKey(info.Key); ok {
 			listed[key] = fmt.Sprint(info.ETag, info.Size, info.ModTime.UnixNano())
 		}
 	}

@@ -49,7 +49,7 @@ func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	f, d, size, err := l.s.spool(r)
+	f, d, size, err := spool(r)
 	if err != nil {
 		return fmt.Errorf("save %s: %w", name, err)
 	}

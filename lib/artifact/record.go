@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -41,6 +40,12 @@ func recordKey(key string) (string, error) {
 		return "", fmt.Errorf("%q is not the key of an action", key)
 	}
 	return "actions/" + key + ".json", nil
+}
+
+// actionOfKey is the inverse of recordKey for the keys under actions/. ok is false for keys that recordKey does not make.
+func actionOfKey(key string) (action string, ok bool) {
+	action, ok = strings.CutSuffix(strings.TrimPrefix(key, "actions/"), ".json")
+	return action, ok && cachekey.ValidKey(action)
 }
 
 func (r *Record) validate() error {
@@ -239,27 +244,4 @@ func (s *Store) stands(ctx context.Context, published, other *Record) (bool, err
 	}
 	missing, err := s.Missing(ctx, m)
 	return missing == "", err
-}
-
-// Records yields every record, sorted by key. For a damaged record it yields the error and continues.
-func (s *Store) Records(ctx context.Context) iter.Seq2[*Record, error] {
-	return func(yield func(*Record, error) bool) {
-		for info, err := range s.objects.List(ctx, "actions/") {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			key, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "actions/"), ".json")
-			if !ok || !cachekey.ValidKey(key) {
-				continue
-			}
-			rec, err := s.Record(ctx, key)
-			if errors.Is(err, ErrNotFound) {
-				continue // the record was deleted after it was listed
-			}
-			if !yield(rec, err) || err != nil && !errors.Is(err, ErrCorrupt) {
-				return
-			}
-		}
-	}
 }

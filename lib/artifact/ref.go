@@ -44,6 +44,12 @@ func refKey(name string) (string, error) {
 	return "refs/" + name + refSuffix, nil
 }
 
+// refOfKey is the inverse of refKey for the keys under refs/. ok is false for keys that refKey does not make.
+func refOfKey(key string) (name string, ok bool) {
+	name, ok = strings.CutSuffix(strings.TrimPrefix(key, "refs/"), refSuffix)
+	return name, ok && CheckRef(name) == nil
+}
+
 // CheckRef returns an error if name is not a valid ref name.
 func CheckRef(name string) error {
 	_, err := refKey(name)
@@ -97,8 +103,7 @@ func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
 				yield(Ref{}, err)
 				return
 			}
-			name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "refs/"), refSuffix)
-			if ok && CheckRef(name) == nil {
+			if name, ok := refOfKey(info.Key); ok {
 				refs = append(refs, Ref{Name: name, Updated: info.ModTime})
 			}
 		}
@@ -136,9 +141,11 @@ func runKey(id string) (string, error) {
 	return "runs/" + id + ".json", nil
 }
 
-// runOfKey is the inverse of runKey for the keys under runs/.
-func runOfKey(key string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(key, "runs/"), ".json")
+// runOfKey is the inverse of runKey for the keys under runs/. ok is false for keys that runKey does not make.
+func runOfKey(key string) (id string, ok bool) {
+	id, ok = strings.CutSuffix(strings.TrimPrefix(key, "runs/"), ".json")
+	_, err := runKey(id)
+	return id, ok && err == nil
 }
 
 // Run is one entry in the history of runs.
@@ -188,7 +195,7 @@ func (s *Store) DeleteRun(ctx context.Context, id string) error {
 func (s *Store) Runs(ctx context.Context, prefix string) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		for info, err := range s.objects.List(ctx, "runs/"+prefix) {
-			id, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "runs/"), ".json")
+			id, ok := runOfKey(info.Key)
 			if err == nil && !ok {
 				continue
 			}
