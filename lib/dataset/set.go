@@ -16,6 +16,19 @@ type Set interface {
 	Table() *tensorfile.Table
 	// Head returns the first n samples, or all if there are fewer. It shares the set's memory.
 	Head(n int) Set
+	// Row writes sample i to dst as a network takes it: pixels in [-1, 1], or coordinates.
+	Row(dst []float32, i int)
+}
+
+// LabelsOf returns the labels of a set, or nil if they are unknown.
+func LabelsOf(set Set) []int64 {
+	switch s := set.(type) {
+	case *Images:
+		return s.Labels
+	case *Points:
+		return s.Labels
+	}
+	return nil
 }
 
 // Images is a set of images of one size.
@@ -57,6 +70,9 @@ func (s *Images) Image(i int) []uint8 {
 	return s.Pixels[i*size : (i+1)*size]
 }
 
+// Row implements Set.
+func (s *Images) Row(dst []float32, i int) { Normalize(dst, s.Image(i)) }
+
 // Head returns the first n images.
 func (s *Images) Head(n int) Set {
 	h := *s
@@ -76,6 +92,9 @@ func (s *Points) Shape() []int { return []int{s.D} }
 
 // Point returns the coordinates of point i, [D].
 func (s *Points) Point(i int) []float32 { return s.X[i*s.D : (i+1)*s.D] }
+
+// Row implements Set.
+func (s *Points) Row(dst []float32, i int) { copy(dst, s.Point(i)) }
 
 // Head returns the first n points.
 func (s *Points) Head(n int) Set {

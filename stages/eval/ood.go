@@ -117,12 +117,7 @@ func drawRows(set dataset.Set, d, n int, seed uint64) [][]float32 {
 	var rows [][]float32
 	for _, i := range random.New(seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), n)] {
 		row := make([]float32, d)
-		switch s := set.(type) {
-		case *dataset.Images:
-			dataset.Normalize(row, s.Image(i))
-		case *dataset.Points:
-			copy(row, s.Point(i))
-		}
+		set.Row(row, i)
 		rows = append(rows, row)
 	}
 	return rows

@@ -101,11 +101,8 @@ func (d *drawer) decode(value []byte, x []float32) (w sampling.Work, seconds flo
 	if err1 != nil || err2 != nil || err3 != nil {
 		return w, 0, false
 	}
-	switch s := set.(type) {
-	case *dataset.Images:
-		dataset.Normalize(x, s.Pixels)
-	case *dataset.Points:
-		copy(x, s.X)
+	for i := range set.Len() {
+		set.Row(x[i*d.model.config.Dim():], i)
 	}
 	return sampling.Work{Total: total, Samples: set.Len(), Max: most}, seconds, true
 }

@@ -26,7 +26,8 @@ type Options struct {
 
 // Source provides the training samples in the order in which they are used.
 type Source struct {
-	dataset.Set // if streamed, it has the shape and other properties of the set, but no samples
+	dataset.Set         // if streamed, it has the shape and other properties of the set, but no samples
+	labels      []int64 // of all samples; nil if unknown, or if streamed and not needed
 	samples     dataloader.Samples
 	stream      *dataloader.Stream // nil if the samples are in memory
 	input       *stage.Reader      // the input that stream reads; nil if the samples are in memory
@@ -64,7 +65,7 @@ func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	}
 	src := &Source{Set: s.Set(), samples: s, stream: s, input: in}
 	if o.Labels {
-		if err := src.readLabels(); err != nil {
+		if src.labels, err = s.Labels(); err != nil {
 			src.Close()
 			return nil, invalid("data", err)
 		}
@@ -85,7 +86,7 @@ func whole(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{Set: set, samples: dataloader.NewMemory(set, o.Seed, Limits)}, nil
+	return &Source{Set: set, labels: dataset.LabelsOf(set), samples: dataloader.NewMemory(set, o.Seed, Limits)}, nil
 }
 
 // Read reads an input into memory.
@@ -135,41 +136,18 @@ func (s *Source) Head(n int) (dataset.Set, error) {
 	return set, nil
 }
 
-// readLabels reads the labels of all samples of a stream and adds them to s.Set.
-func (s *Source) readLabels() error {
-	labels, err := s.stream.Labels()
-	if err != nil {
-		return err
-	}
-	switch set := s.Set.(type) {
-	case *dataset.Images:
-		c := *set
-		c.N, c.Labels = s.Len(), labels
-		s.Set = &c
-	case *dataset.Points:
-		c := *set
-		c.N, c.Labels = s.Len(), labels
-		s.Set = &c
-	}
-	return nil
-}
-
 // Labels returns the label of each sample and the number of classes, at least 2: the number of class names or the
 // largest label plus one, whichever is greater. user names what needs the labels, for error messages.
 func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
-	var names []string
-	switch set := s.Set.(type) {
-	case *dataset.Images:
-		labels, names = set.Labels, set.Classes
-	case *dataset.Points:
-		labels = set.Labels
-	}
-	if len(labels) != s.Len() {
+	if len(s.labels) != s.Len() {
 		return nil, 0, failure.New(failure.Input, "prepare a labelled data set",
-			"input data: %d samples have %d labels, %s needs one each", s.Len(), len(labels), user)
+			"input data: %d samples have %d labels, %s needs one each", s.Len(), len(s.labels), user)
 	}
-	classes = max(2, len(names))
-	for i, l := range labels {
+	classes = 2
+	if images, ok := s.Set.(*dataset.Images); ok {
+		classes = max(classes, len(images.Classes))
+	}
+	for i, l := range s.labels {
 		if l < 0 || l >= potential.MaxClasses {
 			return nil, 0, failure.New(failure.Input, "labels must be class indices that start at 0",
 				"input data: sample %d has label %d, expected 0 to %d", i, l, potential.MaxClasses-1)
@@ -180,7 +158,7 @@ func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 		return nil, 0, failure.New(failure.Input, "prepare the data with fewer classes",
 			"input data names %d classes, expected at most %d", classes, potential.MaxClasses)
 	}
-	return labels, classes, nil
+	return s.labels, classes, nil
 }
 
 // Record writes to the manifest how much data was read from the input and how much from the cache.

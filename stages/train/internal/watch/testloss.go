@@ -43,7 +43,7 @@ func NewTestLoss(
 	}
 	l := &TestLoss{draw: draw, set: set.Head(testSamples)}
 	if c.Classes > 0 {
-		l.labels = labels(l.set)
+		l.labels = dataset.LabelsOf(l.set)
 		if len(l.labels) != l.set.Len() || slices.Min(l.labels) < 0 || slices.Max(l.labels) >= int64(c.Classes) {
 			return nil, failure.New(failure.Input, hint,
 				"input test: %d samples with %d labels, expected one label each, from 0 to %d", l.set.Len(),
@@ -53,16 +53,6 @@ func NewTestLoss(
 	var err error
 	l.loss, err = training.NewTestLoss(be, c, objective, min(n, l.set.Len()))
 	return l, err
-}
-
-func labels(set dataset.Set) []int64 {
-	switch s := set.(type) {
-	case *dataset.Images:
-		return s.Labels
-	case *dataset.Points:
-		return s.Labels
-	}
-	return nil
 }
 
 // Measure returns the mean loss of the averaged weights in each bin. The loss is per dimension and is not weighted by
@@ -77,7 +67,7 @@ func (l *TestLoss) Measure(t *training.Trainer) (bins [training.BinCount]float64
 		u := (float64(i%training.BinCount) + from.Uniform64()) / training.BinCount
 		from.Normal(b.SampleNoise(row))
 		b.SetTime(row, l.draw.Path, l.draw.Path.Draw(u))
-		setSample(b.Sample(row), l.set, i)
+		l.set.Row(b.Sample(row), i)
 		if l.labels != nil {
 			b.SetLabel(row, int(l.labels[i]))
 		}
@@ -93,13 +83,3 @@ func (l *TestLoss) Measure(t *training.Trainer) (bins [training.BinCount]float64
 
 // Len returns the number of samples that Measure uses.
 func (l *TestLoss) Len() int { return l.set.Len() }
-
-// setSample fills a batch row with sample i.
-func setSample(row []float32, set dataset.Set, i int) {
-	switch s := set.(type) {
-	case *dataset.Images:
-		dataset.Normalize(row, s.Image(i))
-	case *dataset.Points:
-		copy(row, s.Point(i))
-	}
-}

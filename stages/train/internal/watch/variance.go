@@ -76,7 +76,7 @@ func (v *Variance) fill(b *training.Batch, from *random.Source, bin int) {
 	clear(b.Labels)
 	for row := range b.N() {
 		i := from.IntN(v.samples.Len())
-		setSample(b.Sample(row), v.samples, i)
+		v.samples.Row(b.Sample(row), i)
 		if v.draws.Labels != nil {
 			b.SetLabel(row, int(v.draws.Labels[i]))
 		}
