@@ -77,6 +77,9 @@ func (r *results) Write(p []byte) (int, error) {
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
+	if err := noneEmpty(args); err != nil {
+		return err
+	}
 	out := &results{Writer: stdout}
 	a := &app{stdout: program.Printable(out), stderr: program.Printable(stderr)}
 	a.raw.stdout, a.raw.stderr = stdout, stderr
@@ -111,6 +114,24 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 		program.Exit(int(failure.Changed))
 	}
 	return err
+}
+
+// noneEmpty returns an error if an argument is empty, as if a variable in a script is not set. To the commands, "" stands
+// for an argument that was omitted: pipeline rm "" would delete the latest run.
+func noneEmpty(args []string) error {
+	before := name
+	for _, arg := range args {
+		flag, found := strings.CutSuffix(arg, "=")
+		if arg == "" || found && strings.HasPrefix(flag, "--") && !strings.Contains(flag, "=") {
+			if arg != "" {
+				before = flag
+			}
+			return failure.New(failure.Usage, "if it comes from a variable, is the variable set?",
+				"the argument after %s is empty", before)
+		}
+		before = arg
+	}
+	return nil
 }
 
 // recipeFlags are the arguments of all commands that take a recipe.

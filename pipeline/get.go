@@ -93,7 +93,7 @@ type putCmd struct {
 func (c *putCmd) Run(ctx context.Context, a *app) error {
 	if c.Ref != "" {
 		if err := artifact.CheckRef(c.Ref); err != nil {
-			return failure.New(failure.Usage, "for example best or team/best", "%w", err)
+			return err
 		}
 	}
 	store, err := a.openStore(ctx)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
@@ -27,7 +28,8 @@ const refSuffix = ".ref"
 // refKey returns the key of a ref. Its suffix keeps the refs "a" and "a/b" from being a file and a directory of the
 // same name.
 func refKey(name string) (string, error) {
-	bad := fmt.Errorf("%q is not a valid name: use letters, digits and . _ - with / between parts", name)
+	bad := failure.New(failure.Usage, "for example best or team/best",
+		"%q is not a valid name: use letters, digits and . _ - with / between parts", name)
 	if name == "" || len(name) > 200 {
 		return "", bad
 	}
@@ -136,7 +138,7 @@ func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
 
 func runKey(id string) (string, error) {
 	if _, err := refKey(id); err != nil || strings.Contains(id, "/") {
-		return "", fmt.Errorf("%q is not the id of a run", id)
+		return "", failure.New(failure.Usage, "pipeline ls runs lists the runs with their IDs", "%q is not the ID of a run", id)
 	}
 	return "runs/" + id + ".json", nil
 }
@@ -191,7 +193,7 @@ func (s *Store) DeleteRun(ctx context.Context, id string) error {
 	return s.objects.Delete(ctx, key)
 }
 
-// Runs yields the runs whose IDs begin with prefix, sorted by ID.
+// Runs yields the runs whose IDs begin with prefix, sorted by ID. It leaves out objects that are no runs.
 func (s *Store) Runs(ctx context.Context, prefix string) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		for info, err := range s.objects.List(ctx, "runs/"+prefix) {

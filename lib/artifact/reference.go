@@ -41,8 +41,7 @@ func ParseReference(text string) (Reference, error) {
 	}
 	if name, ok := strings.CutPrefix(text, namePrefix); ok {
 		if err := CheckRef(name); err != nil {
-			const hint = "use letters and digits after ref:, for example ref:best or ref:team/best"
-			return Reference{}, failure.New(failure.Usage, hint, "%w", err)
+			return Reference{}, failure.New(failure.Usage, "for example ref:best or ref:team/best", "%w", err)
 		}
 		return Reference{Name: name}, nil
 	}
