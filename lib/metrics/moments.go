@@ -8,8 +8,7 @@ import (
 	"vapo/lib/linalg"
 )
 
-// Moments are the count, mean and scatter matrix of a set of vectors. They can be computed from shards and merged. The
-// scatter matrix is
+// Moments are the count, mean and scatter matrix of a set of vectors. The scatter matrix is
 //
 //	M2 = Σ (x - mean)(x - mean)ᵀ
 //
@@ -23,9 +22,6 @@ type Moments struct {
 	// added.
 	published bool
 }
-
-// errPublished is the error for adding vectors or moments to published moments.
-var errPublished = errors.New("moments: nothing can be added to published statistics, whose N is not known")
 
 // addBlock is the number of rows that Add processes at a time. It is large enough for the matrix product to dominate
 // the cost. With the vector that addRows appends, the number of rows is a multiple of 256, the length of a run of terms
@@ -117,7 +113,7 @@ func (m *Moments) Cov() []float64 {
 // an error. After an error, the moments are unchanged.
 func (m *Moments) Add(rows []float32) error {
 	if m.published {
-		return errPublished
+		return errors.New("moments: nothing can be added to published statistics, whose N is not known")
 	}
 	if m.d < 1 || len(rows)%m.d != 0 {
 		return fmt.Errorf("moments: %d values are not a whole number of rows of %d", len(rows), m.d)
@@ -198,24 +194,9 @@ func (m *Moments) addRows(x []float32, w *addWork) {
 	linalg.AddGram(k, d, w.deviations, d, m.m2, d)
 }
 
-// Merge adds the vectors of other, which remains unchanged. Merging is associative and commutative up to a relative
-// rounding error of about 1e-13. For reproducible bits, merge shards in a fixed order. It is an error if the dimensions
-// differ or if m or other is published with an unknown N. After an error, the moments are unchanged.
-func (m *Moments) Merge(other *Moments) error {
-	if other == nil {
-		return errors.New("moments: there is nothing to merge")
-	}
-	if m.d != other.d {
-		return fmt.Errorf("moments: dimension %d cannot be merged into dimension %d", other.d, m.d)
-	}
-	if m.published || other.published {
-		return errPublished
-	}
-	m.merge(other)
-	return nil
-}
-
-// merge adds the vectors of o by the pairwise update of Chan, Golub and LeVeque (1979).
+// merge adds the vectors of o, which remains unchanged, by the pairwise update of Chan, Golub and LeVeque (1979). It is
+// associative and commutative up to a relative rounding error of about 1e-13. Both moments have the same dimension and
+// are not published.
 func (m *Moments) merge(o *Moments) {
 	if o.n == 0 {
 		return
