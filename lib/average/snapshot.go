@@ -91,8 +91,8 @@ func List(c *checkpoint.Checkpoint) (all []Average) {
 	return all
 }
 
-// MaxResidual is the largest relative error of a profile that Reconstruct accepts.
-const MaxResidual = 0.05
+// maxResidual is the largest relative error of a profile that Reconstruct accepts.
+const maxResidual = 0.05
 
 // Reconstructed is a combination of snapshots.
 type Reconstructed struct {
@@ -132,11 +132,11 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 		return nil, nil, failure.New(failure.Input, "", "its snapshots of averages cannot be combined: %w", err)
 	}
 	r := &Reconstructed{Average: want, Residual: residual, Snapshots: len(have)}
-	if !(residual <= MaxResidual) {
+	if !(residual <= maxResidual) {
 		return nil, nil, failure.New(failure.Input,
 			"choose a relative standard deviation closer to those of the snapshots, or a later step, which has more snapshots",
 			"the average %v cannot be reconstructed from %d snapshots: the relative error of its profile is %.2g, "+
-				"expected at most %v", want, len(have), residual, MaxResidual)
+				"expected at most %v", want, len(have), residual, maxResidual)
 	}
 	out, err := combine(c, have, x)
 	if err != nil {

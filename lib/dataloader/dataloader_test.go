@@ -69,7 +69,7 @@ func stream(t testing.TB, r io.ReaderAt, size int, opt Options) *Stream {
 // size.
 func TestOrderOfOneWindow(t *testing.T) {
 	for _, n := range []int{1, 23, 60000} {
-		o := NewOrder(3, n, 784, Default)
+		o := newOrder(3, n, 784, Default)
 		for epoch := range 3 {
 			want := random.New(3, "train/shuffle", uint64(epoch)).Perm(n)
 			for i, w := range want {
@@ -79,10 +79,10 @@ func TestOrderOfOneWindow(t *testing.T) {
 			}
 		}
 	}
-	if n := NewOrder(0, 50000, 3072, Default).WindowRows(); n != 50000 {
+	if n := newOrder(0, 50000, 3072, Default).WindowRows(); n != 50000 {
 		t.Errorf("CIFAR-10 is shuffled in windows of %d, want 50000", n)
 	}
-	if n := NewOrder(0, 1e6, 12288, Default).WindowRows(); n != 85*256 {
+	if n := newOrder(0, 1e6, 12288, Default).WindowRows(); n != 85*256 {
 		t.Errorf("a million images of 12288 bytes are shuffled in windows of %d, want 21760", n)
 	}
 }
@@ -91,7 +91,7 @@ func TestOrderOfOneWindow(t *testing.T) {
 // read in any order.
 func TestOrder(t *testing.T) {
 	for _, n := range []int{21, 40, 41, 100, 103, 997} {
-		inOrder, jumping := NewOrder(7, n, 12, tiny), NewOrder(7, n, 12, tiny)
+		inOrder, jumping := newOrder(7, n, 12, tiny), newOrder(7, n, 12, tiny)
 		var all []int
 		for k := range int64(4 * n) {
 			all = append(all, inOrder.At(k))
@@ -130,7 +130,7 @@ func TestOrder(t *testing.T) {
 
 // TestOrderIsGolden pins the order: a change would alter the result of every training run on large data.
 func TestOrderIsGolden(t *testing.T) {
-	o := NewOrder(5, 43, 12, tiny)
+	o := newOrder(5, 43, 12, tiny)
 	var got []int
 	for k := range int64(12) {
 		got = append(got, o.At(43+18+k))

@@ -66,7 +66,7 @@ func (s *Stream) start(first int64) *flow {
 // request reads blocks concurrently, in the order in which they are needed. The capacity of queue limits how many
 // blocks are read ahead.
 func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<- *pending) {
-	order := *s.order // a copy, because an Order is not safe for concurrent use
+	order := *s.order // a copy, because an order is not safe for concurrent use
 	order.permuted = nil
 	var rank []int // position of each block in the next epoch
 	var epoch uint64

@@ -21,7 +21,7 @@ type Samples interface {
 
 // Memory implements Samples for a set in memory.
 type Memory struct {
-	order  *Order
+	order  *order
 	images *dataset.Images
 	points *dataset.Points
 	labels []int64
@@ -29,7 +29,7 @@ type Memory struct {
 
 // NewMemory returns the samples of a set in a random order that depends on seed. The set must not be empty.
 func NewMemory(set dataset.Set, seed uint64, l Limits) *Memory {
-	m := &Memory{order: NewOrder(seed, set.Len(), sampleBytes(set), l)}
+	m := &Memory{order: newOrder(seed, set.Len(), sampleBytes(set), l)}
 	switch s := set.(type) {
 	case *dataset.Images:
 		m.images, m.labels = s, s.Labels

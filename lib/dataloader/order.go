@@ -1,8 +1,7 @@
 // Package dataloader returns training samples in a random order, from memory or from data larger than memory.
 //
 // The order is a pure function of (seed, position): a run resumed at any step continues with the sample that would have
-// come next, and data in memory and data streamed from a store give the same samples. Order is that function. Memory
-// and Stream return the samples in this order.
+// come next, and data in memory and data streamed from a store give the same samples.
 //
 // Data that fit into one window (256 MiB) are permuted as a whole in every epoch. Larger data are shuffled on two
 // levels: first the blocks of consecutive samples are permuted, then the samples within each window of blocks. So only
@@ -28,9 +27,9 @@ type Limits struct {
 // Default holds the limits of every training run. Changing them changes the order, and so the results.
 var Default = Limits{BlockBytes: 4 << 20, BlockRows: 1 << 14, WindowBytes: 256 << 20, WindowRows: 1 << 20}
 
-// Order maps a position, counted from the start of training, to a sample of a data set. It caches the permutations that
+// order maps a position, counted from the start of training, to a sample of a data set. It caches the permutations that
 // the last position needed, and is not safe for concurrent use.
-type Order struct {
+type order struct {
 	seed   uint64
 	n      int
 	rows   int  // rows per block; the last block may have fewer
@@ -46,8 +45,8 @@ type Order struct {
 	haveWithin bool
 }
 
-// NewOrder returns the order of n samples of sampleBytes bytes each. It panics if n or sampleBytes is less than 1.
-func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
+// newOrder returns the order of n samples of sampleBytes bytes each. It panics if n or sampleBytes is less than 1.
+func newOrder(seed uint64, n, sampleBytes int, l Limits) *order {
 	if n < 1 || sampleBytes < 1 {
 		panic(fmt.Sprintf("dataloader: order of %d samples of %d bytes", n, sampleBytes))
 	}
@@ -55,7 +54,7 @@ func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 	for rows*2 <= l.BlockRows && rows*2*sampleBytes <= l.BlockBytes {
 		rows *= 2
 	}
-	o := &Order{seed: seed, n: n, rows: rows, blocks: (n + rows - 1) / rows}
+	o := &order{seed: seed, n: n, rows: rows, blocks: (n + rows - 1) / rows}
 	o.whole = n <= l.WindowRows && n <= l.WindowBytes/sampleBytes
 	o.window = max(1, min(l.WindowBytes/(rows*sampleBytes), l.WindowRows/rows))
 	if o.whole {
@@ -65,10 +64,10 @@ func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 }
 
 // WindowRows returns the maximum number of samples in a window.
-func (o *Order) WindowRows() int { return min(o.n, o.window*o.rows) }
+func (o *order) WindowRows() int { return min(o.n, o.window*o.rows) }
 
 // At returns the data-set index of the sample at a position.
-func (o *Order) At(position int64) int {
+func (o *order) At(position int64) int {
 	block, row := o.locate(position)
 	_, b := o.block(block)
 	return b*o.rows + row
@@ -76,7 +75,7 @@ func (o *Order) At(position int64) int {
 
 // locate returns the block that holds the sample at a position, and the sample's row in the block. Blocks are numbered
 // in the order in which training needs them, across epochs.
-func (o *Order) locate(position int64) (block int64, row int) {
+func (o *order) locate(position int64) (block int64, row int) {
 	epoch := position / int64(o.n)
 	p := int(position % int64(o.n))
 	w := p / (o.window * o.rows) // all blocks of an epoch but the last are full
@@ -95,7 +94,7 @@ func (o *Order) locate(position int64) (block int64, row int) {
 }
 
 // block returns the epoch of block k, numbered as in locate, and the block's index in the data set.
-func (o *Order) block(k int64) (epoch uint64, block int) {
+func (o *order) block(k int64) (epoch uint64, block int) {
 	epoch = uint64(k / int64(o.blocks))
 	if o.permuted == nil || o.epoch != epoch {
 		o.epoch, o.permuted = epoch, o.permute(epoch)
@@ -105,7 +104,7 @@ func (o *Order) block(k int64) (epoch uint64, block int) {
 
 // permute returns the order of the blocks in an epoch. If the last block of the data is short, it stays last, so locate
 // can find the window of a position by a division.
-func (o *Order) permute(epoch uint64) []int {
+func (o *order) permute(epoch uint64) []int {
 	full := o.n / o.rows
 	var p []int
 	if o.whole {
@@ -122,6 +121,6 @@ func (o *Order) permute(epoch uint64) []int {
 }
 
 // span returns the range [from, to) of the samples in a block of the data set.
-func (o *Order) span(block int) (from, to int) {
+func (o *order) span(block int) (from, to int) {
 	return block * o.rows, min(o.n, (block+1)*o.rows)
 }

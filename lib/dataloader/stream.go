@@ -40,7 +40,7 @@ type Stream struct {
 	ctx     context.Context
 	file    *tensorfile.File
 	head    dataset.Set
-	order   *Order
+	order   *order
 	cache   *cache // nil if there is no cache
 	read    atomic.Int64
 	arena   arena
@@ -68,7 +68,7 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 		return nil, failure.New(failure.Input, "", "not a data set: it has no samples")
 	}
 	s := &Stream{ctx: ctx, file: file, head: head, held: -1}
-	s.order = NewOrder(opt.Seed, file.Rows(), sampleBytes(head), opt.Limits)
+	s.order = newOrder(opt.Seed, file.Rows(), sampleBytes(head), opt.Limits)
 	if opt.CacheBytes > 0 {
 		slot, err := slotBytes(empty, s.order.rows)
 		if err != nil {

@@ -5,9 +5,6 @@ import (
 	"vapo/lib/portable"
 )
 
-// Grids lists the names that Grid accepts.
-func Grids() []string { return []string{"equal", "edm"} }
-
 // The range of noise-to-signal ratios of the grid edm, and its exponent; see Grid.
 const (
 	edmLargest, edmSmallest = 80, 0.002
@@ -43,7 +40,7 @@ func Grid(name string, s Schedule, steps int) ([]float64, error) {
 		}
 		return grid, nil
 	}
-	return nil, unknown("grid", name, Grids())
+	return nil, unknown("grid", name, []string{"equal", "edm"})
 }
 
 // variableOf returns the integration variable at which sigma/mu is ratio, by bisection: sigma falls and mu rises.

@@ -6,10 +6,10 @@ import (
 	"vapo/lib/linalg"
 )
 
-// ErrIndefinite means that a matrix is not a covariance: some combination of the features has a negative variance.
-var ErrIndefinite = errors.New("the covariance has negative eigenvalues")
+// errIndefinite means that a matrix is not a covariance: some combination of the features has a negative variance.
+var errIndefinite = errors.New("the covariance has negative eigenvalues")
 
-// CheckCovariance returns ErrIndefinite if the matrix has an eigenvalue below -1e-5 times the largest variance. The
+// CheckCovariance returns an error if the matrix has an eigenvalue below -1e-5 times the largest variance. The
 // tolerance allows for covariances that were computed in float32. Only published moments can fail, because moments
 // computed from vectors are sums of squares.
 func (m *Moments) CheckCovariance() error {
@@ -26,7 +26,7 @@ func (m *Moments) CheckCovariance() error {
 	}
 	err := linalg.Cholesky(m.d, shifted, m.d)
 	if errors.Is(err, linalg.ErrNotPositiveDefinite) {
-		return ErrIndefinite
+		return errIndefinite
 	}
 	return err
 }

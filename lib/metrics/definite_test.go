@@ -29,8 +29,8 @@ func TestCheckCovariance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.CheckCovariance(); (err == nil) != c.definite || err != nil && !errors.Is(err, ErrIndefinite) {
-			t.Errorf("%s: error %v, want none if definite (%v), else ErrIndefinite", c.name, err, c.definite)
+		if err := m.CheckCovariance(); (err == nil) != c.definite || err != nil && !errors.Is(err, errIndefinite) {
+			t.Errorf("%s: error %v, want none if definite (%v), else errIndefinite", c.name, err, c.definite)
 		}
 	}
 	zero, err := NewMomentsOf(0, make([]float64, d), make([]float64, d*d))

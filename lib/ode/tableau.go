@@ -80,12 +80,12 @@ var (
 	}
 )
 
-// Tableaux returns the methods of this package in ascending order of their cost per step.
-func Tableaux() []*Tableau { return []*Tableau{Euler, Heun, RK4, RK45} }
+// tableaux returns the methods of this package in ascending order of their cost per step.
+func tableaux() []*Tableau { return []*Tableau{Euler, Heun, RK4, RK45} }
 
 // Lookup returns the method with the given name.
 func Lookup(name string) (*Tableau, error) {
-	for _, t := range Tableaux() {
+	for _, t := range tableaux() {
 		if t.Name == name {
 			return t, nil
 		}

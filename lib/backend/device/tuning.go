@@ -32,8 +32,8 @@ type Tuning struct {
 // makeTuning is the hint of errors about a tuning that cannot be used.
 const makeTuning = "make one with the stage's tune command, on this machine and with the parameters of this run"
 
-// ReadTuning reads a tuning file. Its errors have the class failure.Input.
-func ReadTuning(path string) (*Tuning, error) {
+// readTuning reads a tuning file. Its errors have the class failure.Input.
+func readTuning(path string) (*Tuning, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, failure.New(failure.Input, "", "tuning: %w", err)
@@ -84,7 +84,7 @@ func NewTuner(dir string) (*Tuner, error) {
 // LoadTuner returns a tuner that loads a tuning file for an engine of the given class. XLA reads a copy of the file's
 // results in dir.
 func LoadTuner(file, class, dir string) (*Tuner, error) {
-	loaded, err := ReadTuning(file)
+	loaded, err := readTuning(file)
 	if err != nil {
 		return nil, err
 	}

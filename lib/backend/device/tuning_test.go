@@ -123,7 +123,7 @@ func TestDamagedTuning(t *testing.T) {
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "tuning.json")
-	if _, err := ReadTuning(missing); failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), missing) {
+	if _, err := readTuning(missing); failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), missing) {
 		t.Errorf("a missing file: error is %v, want an input error that names the file", err)
 	}
 }

@@ -77,7 +77,7 @@ func (f *ImageFiles) openCelebA(ctx context.Context) ([]part, error) {
 			return nil, err
 		}
 		f.extra = []File{file}
-		if list, err = DecodePartition(partition, data); err != nil {
+		if list, err = decodePartition(partition, data); err != nil {
 			return nil, err
 		}
 	}
@@ -176,9 +176,9 @@ func celebaSplit(file, base string, list map[string]int) (int, error) {
 	return 2, nil
 }
 
-// DecodePartition reads CelebA's list_eval_partition.txt. Each line has a file name and 0 (train), 1 (valid) or 2
+// decodePartition reads CelebA's list_eval_partition.txt. Each line has a file name and 0 (train), 1 (valid) or 2
 // (test). name is the list's file name, for errors.
-func DecodePartition(name string, data []byte) (map[string]int, error) {
+func decodePartition(name string, data []byte) (map[string]int, error) {
 	list := map[string]int{}
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for n := 1; lines.Scan(); n++ {

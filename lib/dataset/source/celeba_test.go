@@ -116,7 +116,7 @@ func TestPartitionRefuses(t *testing.T) {
 		"three fields": "a.jpg 0 1", "one field": "a.jpg", "split 3": "a.jpg 3", "no number": "a.jpg x",
 		"twice": "a.jpg 0\na.jpg 0", "long": strings.Repeat("x", 1<<17),
 	} {
-		if list, err := DecodePartition("list", []byte(text)); failure.ClassOf(err) != failure.Input {
+		if list, err := decodePartition("list", []byte(text)); failure.ClassOf(err) != failure.Input {
 			t.Errorf("%s: list %v and error %v, want an input error", name, list, err)
 		}
 	}
@@ -126,7 +126,7 @@ func FuzzPartition(f *testing.F) {
 	f.Add([]byte("000001.jpg 0\r\n\n000002.jpg 2\n"))
 	f.Add([]byte("a 3"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		of, err := DecodePartition("list", data)
+		of, err := decodePartition("list", data)
 		for name, split := range of {
 			if err != nil || name == "" || split < 0 || split > 2 {
 				t.Errorf("image %q in split %d with error %v, want a name, split 0, 1 or 2 and no error", name, split, err)

@@ -89,9 +89,9 @@ func locateCIFAR(where string) ([]string, error) {
 		strings.TrimSuffix(cifarBatches[0], cifarExt), fs.ErrNotExist)
 }
 
-// DecodeCIFAR reads a batch file of CIFAR-10's binary version: 1 to 10,000 records and nothing else. pixels is [n, 3,
+// decodeCIFAR reads a batch file of CIFAR-10's binary version: 1 to 10,000 records and nothing else. pixels is [n, 3,
 // 32, 32], labels is [n]. name is the file name, for errors.
-func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err error) {
+func decodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err error) {
 	record := make([]byte, cifarRecord)
 	var raw []uint8
 	for i := 0; ; i++ {
@@ -116,9 +116,9 @@ func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err 
 // maxCIFARPickle bounds a batch of the Python version; the published ones are 31 MB in size.
 const maxCIFARPickle = 64 << 20
 
-// DecodeCIFARPickle reads a batch file of CIFAR-10's Python version: a pickled dictionary with the array data, [n,
-// 3072] unsigned bytes, and the list labels. The results are those of DecodeCIFAR.
-func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64, err error) {
+// decodeCIFARPickle reads a batch file of CIFAR-10's Python version: a pickled dictionary with the array data, [n,
+// 3072] unsigned bytes, and the list labels. The results are those of decodeCIFAR.
+func decodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64, err error) {
 	const hint = "write it again as a dictionary with data and labels, with pickle.dump(batch, file)"
 	raw, err := io.ReadAll(io.LimitReader(r, maxCIFARPickle+1))
 	if err != nil {
@@ -168,9 +168,9 @@ func (c *cifarSet) add(name, batch string, pickled bool, r io.Reader) error {
 	if c.batches[batch] != nil {
 		return fileError("give an archive or a folder of one version", name, "archive", "each batch once", "one twice")
 	}
-	decode := DecodeCIFAR
+	decode := decodeCIFAR
 	if pickled {
-		decode = DecodeCIFARPickle
+		decode = decodeCIFARPickle
 	}
 	pixels, labels, err := decode(name, r)
 	if err != nil {

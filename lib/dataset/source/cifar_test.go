@@ -232,11 +232,11 @@ func FuzzCIFAR(f *testing.F) {
 	f.Add(cifarBatch(1, 1))
 	f.Add(readTestdata(f, "cifar-10-python.tar.gz"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if pixels, labels, err := DecodeCIFARPickle("fuzz", bytes.NewReader(b)); err == nil &&
+		if pixels, labels, err := decodeCIFARPickle("fuzz", bytes.NewReader(b)); err == nil &&
 			(len(labels) == 0 || len(pixels) != len(labels)*cifarPixels) {
 			t.Fatalf("%d labels and %d values, want %d values per label", len(labels), len(pixels), cifarPixels)
 		}
-		if _, labels, err := DecodeCIFAR("fuzz", bytes.NewReader(b)); err == nil && len(labels)*cifarRecord != len(b) {
+		if _, labels, err := decodeCIFAR("fuzz", bytes.NewReader(b)); err == nil && len(labels)*cifarRecord != len(b) {
 			t.Fatalf("%d records in %d bytes, want %d bytes per record", len(labels), len(b), cifarRecord)
 		}
 		train, test, err := (&loader{source: "cifar10"}).decodeCIFARArchive("fuzz", bytes.NewReader(b))

@@ -17,10 +17,10 @@ const idxHint = "give files in the idx format of MNIST, with 8-bit images [N, H,
 // maxDecoded bounds the uncompressed size of one file; the largest published one is 184 MB.
 const maxDecoded = 1 << 30
 
-// DecodeIDX reads an idx file of unsigned bytes: a magic number 00 00 08 RANK, RANK big-endian uint32 sizes, and the
+// decodeIDX reads an idx file of unsigned bytes: a magic number 00 00 08 RANK, RANK big-endian uint32 sizes, and the
 // data, row-major. The data must have exactly the claimed size. Memory grows with the bytes read, not with the claimed
 // size. path is the path of the file, for errors.
-func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) {
+func decodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) {
 	var head [4]byte
 	if err := readHeader(path, r, head[:]); err != nil {
 		return nil, nil, err

@@ -192,7 +192,7 @@ func TestIDXBoundsMemory(t *testing.T) {
 		header = binary.BigEndian.AppendUint32(header, 1000)
 	}
 	before := allocated()
-	_, _, err := DecodeIDX("bomb", io.MultiReader(bytes.NewReader(header), strings.NewReader("few")))
+	_, _, err := decodeIDX("bomb", io.MultiReader(bytes.NewReader(header), strings.NewReader("few")))
 	if failure.ClassOf(err) != failure.Input {
 		t.Errorf("a header that promises more than follows: error %v, want an input error", err)
 	}
@@ -206,7 +206,7 @@ func FuzzIDX(f *testing.F) {
 	f.Add(idxFile(255, 2, 3, 4))
 	f.Add([]byte{0, 0, 8, 4, 0, 0, 0, 0, 255, 255, 255, 255, 0, 1, 0, 0, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		sizes, data, err := DecodeIDX("fuzz", bytes.NewReader(b))
+		sizes, data, err := decodeIDX("fuzz", bytes.NewReader(b))
 		if err != nil {
 			if failure.ClassOf(err) != failure.Input {
 				t.Fatalf("error %v of class %v, want an input error", err, failure.ClassOf(err))

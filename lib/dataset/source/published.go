@@ -274,7 +274,7 @@ func (l *loader) idx(path string, take func(sizes []int, data []uint8) error) er
 			plain = z
 		}
 		sum := sha256.New()
-		sizes, data, err := DecodeIDX(path, io.TeeReader(plain, sum))
+		sizes, data, err := decodeIDX(path, io.TeeReader(plain, sum))
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,11 @@ import (
 	"vapo/lib/random"
 )
 
-// ShapeClasses are the labels of the source "shapes".
-var ShapeClasses = []string{"disc", "square", "ring"}
+// shapeClasses are the labels of the source "shapes".
+var shapeClasses = []string{"disc", "square", "ring"}
 
-// MaxShapes is the maximum number of images in a split of the source "shapes".
-const MaxShapes = 1 << 32
+// maxShapes is the maximum number of images in a split of the source "shapes".
+const maxShapes = 1 << 32
 
 // Shapes returns a training and a test split of images drawn from a seed, each with one shape on a plain background.
 // Image k of a split does not depend on the number of images. size is the edge in pixels; channels is 1 or 3.
@@ -22,16 +22,16 @@ func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream
 		return nil, nil, fmt.Errorf("dataset shapes: %d channels of %dx%d pixels, "+
 			"expected 1 or 3 channels and edges of 4 to %d", channels, size, size, MaxEdge)
 	}
-	if nTrain > MaxShapes || nTest > MaxShapes {
+	if nTrain > maxShapes || nTest > maxShapes {
 		return nil, nil, fmt.Errorf("dataset shapes: %d training and %d test images, expected at most %d of each",
-			nTrain, nTest, MaxShapes)
+			nTrain, nTest, maxShapes)
 	}
 	return shapes(seed, "train", size, channels, nTrain), shapes(seed, "test", size, channels, nTest), nil
 }
 
 func shapes(seed uint64, split string, size, channels, n int) *Stream {
 	like := dataset.Images{
-		Name: "shapes", Split: split, C: channels, H: size, W: size, Labels: []int64{}, Classes: ShapeClasses,
+		Name: "shapes", Split: split, C: channels, H: size, W: size, Labels: []int64{}, Classes: shapeClasses,
 	}
 	type shape struct {
 		pixels []uint8
@@ -63,7 +63,7 @@ func shapes(seed uint64, split string, size, channels, n int) *Stream {
 // conversions round each product before it is added, so that the compiler cannot fuse the multiplication and the
 // addition, and the bits are the same on every machine.
 func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
-	label := src.IntN(len(ShapeClasses))
+	label := src.IntN(len(shapeClasses))
 	edge := float64(size)
 	radius := float64(edge * (0.15 + float64(0.2*src.Uniform64())))
 	var centre [2]float64
@@ -78,7 +78,7 @@ func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
 		for x := range size {
 			dx, dy := float64(x)+0.5-centre[0], float64(y)+0.5-centre[1]
 			distance := math.Sqrt(float64(dx*dx)+float64(dy*dy)) - radius // signed distance from the edge, positive outside
-			switch ShapeClasses[label] {
+			switch shapeClasses[label] {
 			case "square":
 				distance = max(math.Abs(dx), math.Abs(dy)) - radius
 			case "ring":
