@@ -2,7 +2,6 @@ package slurm
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +33,8 @@ func parseQueue(out []byte) ([]entry, error) {
 			continue
 		}
 		if len(f) != 6 || !jobID.MatchString(f[0]) {
-			return nil, fmt.Errorf("squeue printed an unexpected line: %q", line)
+			return nil, failure.New(failure.Resources, "check that squeue --me --array --format=%i prints the IDs of jobs",
+				"squeue printed an unexpected line: %q", line)
 		}
 		e := entry{id: f[0], name: f[1], state: f[2], reason: f[4], comment: f[5]}
 		e.submitted, _ = time.Parse("2006-01-02T15:04:05", f[3]) // only for display, so an unknown time is no error

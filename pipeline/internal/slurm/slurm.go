@@ -158,14 +158,40 @@ func (s *Slurm) submit(ctx context.Context, jobs []*runner.Job, dir string) (aga
 		return false, failure.New(failure.Usage, "check that the file given with --slurm fits this cluster", "step %s: %w",
 			step, err)
 	}
-	id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";") // sbatch may add ";" and the name of the cluster
-	if !jobID.MatchString(id) {
-		return false, fmt.Errorf("step %s: sbatch printed %q instead of the ID of a job", step, out)
+	id, ok := submittedID(string(out))
+	if !ok {
+		return false, s.unnamed(ctx, jobs, out)
 	}
 	for _, j := range jobs {
 		j.ID, j.Submitted = taskID(id, j), submitted
 	}
 	return false, nil
+}
+
+// submittedID returns the ID of a job from the output of sbatch --parsable, which may add a semicolon and the name of
+// the cluster. sbatch may be a wrapper of the site that also prints messages, so the last line with an ID counts.
+func submittedID(out string) (id string, ok bool) {
+	for line := range strings.Lines(out) {
+		if text, _, _ := strings.Cut(strings.TrimSpace(line), ";"); jobID.MatchString(text) {
+			id, ok = text, true
+		}
+	}
+	return id, ok
+}
+
+// unnamed looks in the queue for jobs whose ID sbatch has not printed, because no job may be unknown to the run.
+func (s *Slurm) unnamed(ctx context.Context, jobs []*runner.Job, out []byte) error {
+	queue, err := s.queue(ctx, false)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if accepted(queue, j); j.ID == "" {
+			return failure.New(failure.Resources, "check what sbatch --parsable prints on this machine",
+				"step %s: sbatch printed %q instead of the ID of a job, and job %s is not in the queue", j.Node.Name(), out, j.Name)
+		}
+	}
+	return nil
 }
 
 // jobID matches the ID of a job, or that of a task of an array.
