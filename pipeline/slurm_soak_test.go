@@ -121,9 +121,10 @@ func testSlurmPreempted(t *testing.T, w *cluster) {
 }
 
 // testSlurmTimeLimit gives jobs less time than the first step needs. The step saves its state before the limit, and its
-// job starts again.
+// job starts again. The timeout of a step does not replace the limit.
 func testSlurmTimeLimit(t *testing.T, w *cluster) {
-	w.write("site", "#!/bin/sh\n#SBATCH --time=2\n")
+	w.write("site", "#!/bin/sh\n#SBATCH --partition=main --time=\"2\" # minutes\nset -euo pipefail\n")
+	w.write("slow.yaml", strings.Replace(slow, "one:   {", "one:   {timeout: 1h, ", 1))
 	cmd, stderr := w.begin("--slurm", "site", "--set", "one.delay=2")
 	w.finish(cmd, stderr, undisturbed(t))
 	if place := w.place("one"); place.Restarts == 0 {

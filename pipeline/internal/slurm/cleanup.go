@@ -57,12 +57,7 @@ func pending(queue []entry, dir string, over []string) (ids []string, cleaned bo
 // cleanup returns the options of sbatch and the script of a job that deletes the credentials in a directory after the
 // given jobs. It uses only the site's #SBATCH lines, since the site's commands may take long or fail.
 func (s *Slurm) cleanup(dir string, after []string) (options []string, script string) {
-	script = "#!/bin/bash\n"
-	for line := range strings.Lines(s.Site.text + "\n") {
-		if strings.HasPrefix(line, "#SBATCH") {
-			script += line
-		}
-	}
+	script = strings.Join(append([]string{"#!/bin/bash"}, s.Site.options...), "\n") + "\n"
 	return []string{
 		"--parsable", "--job-name=" + cleanupName, "--comment=" + dir, "--dependency=afterany:" + strings.Join(after, ":"),
 		"--output=" + pattern(filepath.Join(dir, "cleanup.out")), "--time=1",

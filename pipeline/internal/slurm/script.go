@@ -75,8 +75,13 @@ func (s *Slurm) Resources(j *runner.Job) (options []string) {
 // Shortly before the time limit, the script gets SIGUSR1; it restarts the job once the stage has saved its state.
 // SIGTERM comes from scancel or from a preemption, after which Slurm decides whether the job restarts. The local
 // directory keeps the runner's locks off the shared file system, where they may not work.
+//
+// The shell options that the site sets hold for its own lines only. With -e, or with a trap for errors, the script
+// would end at the first signal. With -x or -v, it would print the credentials.
 const body = `#!/bin/bash
 %[1]s
+set +eEuvxm +o pipefail
+trap - ERR
 . %[2]s || exit 2
 local=$(mktemp -d "${TMPDIR:-/tmp}/vapo-job-XXXXXX") || exit 7
 trap 'rm -rf "$local"' EXIT

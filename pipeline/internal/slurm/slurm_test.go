@@ -94,7 +94,7 @@ func checkCommand(t *testing.T, name string, options []string, script string, er
 
 // TestCleanup checks the job that deletes the credentials.
 func TestCleanup(t *testing.T) {
-	site, err := parseSite("#SBATCH --partition=gpu\nexit 3\n#SBATCH --qos=low")
+	site, err := parseSite("#SBATCH --partition=gpu\n\n#SBATCH --qos=low\nexit 3\n#SBATCH --mem=1G")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,10 +141,7 @@ func TestTime(t *testing.T) {
 	} {
 		s := &Slurm{}
 		if c.site != "" {
-			var err error
-			if s.Site, err = parseSite("#SBATCH --time=" + c.site); err != nil {
-				t.Fatal(err)
-			}
+			s.Site = siteOf(t, "#SBATCH --time="+c.site)
 		}
 		if got := strings.Join(s.Resources(job("a", &recipe.Step{Timeout: c.timeout})), " "); got != c.want {
 			t.Errorf("timeout %v, site %q: %q, want %q", c.timeout, c.site, got, c.want)
@@ -161,14 +158,54 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%s: %v, valid: %v; want %v", text, got, ok, want)
 		}
 	}
-	if _, err := parseSite("#SBATCH -p main\n#SBATCH -t soon\n"); err == nil || !strings.Contains(err.Error(), "line 2") {
-		t.Errorf("got %v, want an error about line 2", err)
+	for _, text := range []string{"#SBATCH -p main\n#SBATCH -t soon\n", "\n#SBATCH -p main --time=1:2:3:4"} {
+		if _, err := parseSite(text); err == nil || !strings.Contains(err.Error(), "line 2") {
+			t.Errorf("%q: got %v, want an error about line 2", text, err)
+		}
 	}
+}
+
+// TestSiteLimit checks where a site's file may have a time limit, and in which forms.
+func TestSiteLimit(t *testing.T) {
+	for text, want := range siteLimits {
+		if got := siteOf(t, text).limit; got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// siteLimits are contents of a site's file, with the time limit that they set.
+var siteLimits = map[string]time.Duration{
+	"#SBATCH --partition=gpu --time=1:00:00":              time.Hour,
+	"#SBATCH --time=\"1:00:00\" -p gpu":                   time.Hour,
+	"#SBATCH '--time=1:00:00'":                            time.Hour,
+	"#SBATCH --time 60":                                   time.Hour,
+	"#SBATCH -p gpu -t 60 # an hour":                      time.Hour,
+	"#SBATCH -t60#an hour":                                time.Hour,
+	"#SBATCH -Ht60":                                       time.Hour,
+	"#SBATCH --time=1-0 -J \"a # b\" --time=60":           time.Hour,
+	"#SBATCH --time=90\n# a comment\n\n#SBATCH --time=60": time.Hour,
+	"#SBATCH -J a\\ --time=5 --time=60":                   time.Hour,
+	"#SBATCH --time-min=60":                               0,
+	"#SBATCH -p gpu # --time=60":                          0,
+	"#SBATCH --comment='the --time=60 is too short'":      0,
+	"# SBATCH --time=60":                                  0,
+	"module load cuda\n#SBATCH --time=60":                 0, // sbatch stops at the first command
+}
+
+func siteOf(t *testing.T, text string) Site {
+	t.Helper()
+	site, err := parseSite(text)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return site
 }
 
 func FuzzSite(f *testing.F) {
 	f.Add("#!/bin/sh\n#SBATCH --time=1-2:3:4\nmodule load cuda\n")
 	f.Add("#SBATCH -t9999-9999999:99:99")
+	f.Add("#SBATCH -J 'a \\' b\" --time \\\"60")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parseSite(text)
 		if err == nil && (s.limit < 0 || strings.HasPrefix(s.text, "#!")) {
@@ -209,8 +246,8 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", queue[i].name, got, want)
 		}
 	}
-	if _, err := parseQueue([]byte("no|vapo-a|RUNNING|x|None|/d\n")); err == nil {
-		t.Error("a job whose ID is not a number was accepted")
+	if _, err := parseQueue([]byte("no|vapo-a|RUNNING|x|None|/d\n")); failure.ClassOf(err) != failure.Resources {
+		t.Errorf("a job whose ID is not a number: error %v, want one of class Resources", err)
 	}
 }
 
