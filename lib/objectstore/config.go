@@ -38,8 +38,6 @@ type Config struct {
 	// when the store answers again. Several goroutines may call it at once.
 	Notify func(text string)
 
-	// DialTimeout limits one attempt to connect; 0 means 4 seconds.
-	DialTimeout time.Duration
 	// StallTimeout limits how long the transfer of a body may make no progress; 0 means 30 seconds. The wait for a
 	// response may take six times as long.
 	StallTimeout time.Duration

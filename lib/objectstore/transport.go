@@ -23,10 +23,7 @@ import (
 //     or its server is joining a large upload. Therefore only reads of a response's body have a deadline
 //     ([stall.Transport]).
 func newTransport(cfg *Config, endpoint *url.URL) (http.RoundTripper, error) {
-	dialTimeout, limit := 4*time.Second, 30*time.Second
-	if cfg.DialTimeout > 0 {
-		dialTimeout = cfg.DialTimeout
-	}
+	limit := 30 * time.Second
 	if cfg.StallTimeout > 0 {
 		limit = cfg.StallTimeout
 	}
@@ -39,7 +36,7 @@ func newTransport(cfg *Config, endpoint *url.URL) (http.RoundTripper, error) {
 			return nil, err
 		}
 	}
-	dial := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+	dial := (&net.Dialer{Timeout: 4 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	if dir, ok := cfg.embedded(endpoint); ok {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return gateway.Dial(ctx, dir) }
 	}

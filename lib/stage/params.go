@@ -112,9 +112,6 @@ func (s *paramSet[P]) describe() []contract.Param {
 // given returns the names of the flags that a command line sets.
 func given(kctx *kong.Context) map[string]bool {
 	names := map[string]bool{}
-	if kctx == nil {
-		return names
-	}
 	for _, p := range kctx.Path {
 		if p.Flag != nil {
 			names[p.Flag.Name] = true

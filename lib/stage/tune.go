@@ -2,6 +2,7 @@ package stage
 
 import (
 	"io"
+	"slices"
 
 	"vapo/lib/contract"
 	"vapo/lib/failure"
@@ -21,18 +22,9 @@ var Tuning = contract.Port{
 func tuneDescription(d contract.Description) contract.Description {
 	d.Stage += " tune"
 	d.Length = ""
-	d.Inputs = without(d.Inputs, Tuning.Name)
+	d.Inputs = slices.DeleteFunc(slices.Clone(d.Inputs), func(p contract.Port) bool { return p.Name == Tuning.Name })
 	d.Outputs = append(optional(d.Outputs), contract.Port{Name: Tuning.Name, Media: Tuning.Media})
 	return d
-}
-
-func without(ports []contract.Port, name string) (out []contract.Port) {
-	for _, p := range ports {
-		if p.Name != name {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // tuneState is the additional state of a job of the tune command.
