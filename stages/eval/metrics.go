@@ -158,7 +158,7 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 		logits := c.logits(samples)
 		// The rows are shuffled because files in a folder are sorted by name, and thus perhaps by class. A split should not
 		// consist of a single class.
-		rows := c.shuffle(logits, "eval/inception-score")
+		rows := shuffle(logits, c.seed, "eval/inception-score")
 		r, err := metrics.InceptionScore(rows, logits.Width, min(inceptionSplits, samples.n()))
 		s.Inception = &r
 		return r.Warnings, err
@@ -184,13 +184,13 @@ func (c *scorer) subsample(m feature.Matrix, stream string) []float32 {
 	if m.Len() <= maxManifold {
 		return m.Data
 	}
-	return c.shuffle(m, "eval/manifold/"+stream)[:maxManifold*m.Width]
+	return shuffle(m, c.seed, "eval/manifold/"+stream)[:maxManifold*m.Width]
 }
 
 // shuffle returns the rows in a random order.
-func (c *scorer) shuffle(m feature.Matrix, stream string) []float32 {
+func shuffle(m feature.Matrix, seed uint64, stream string) []float32 {
 	out := make([]float32, 0, len(m.Data))
-	for _, i := range random.New(c.seed, stream, 0).Perm(m.Len()) {
+	for _, i := range random.New(seed, stream, 0).Perm(m.Len()) {
 		out = append(out, m.Data[i*m.Width:(i+1)*m.Width]...)
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
+	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/random"
 )
@@ -49,7 +50,7 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 			s.warn("%d reference points make two halves of %d, fewer than the points asked for on each side of a pair",
 				reference.N, half)
 		}
-		shuffled := permute(reference, random.New(p.Seed, "eval/halves", 0).Perm(reference.N))
+		shuffled := shuffle(feature.Matrix{Width: reference.D, Data: reference.X}, p.Seed, "eval/halves")
 		first, second := shuffled[:half*reference.D], shuffled[half*reference.D:]
 		data = func(pair int) []float32 { return window(first, reference.D, n, pair, p.Pairs) }
 		moreData = func(pair int) []float32 { return window(second, reference.D, n, pair, p.Pairs) }
@@ -107,13 +108,4 @@ func window(x []float32, d, n, k, pairs int) []float32 {
 		}
 	}
 	return x[at*d : (at+n)*d]
-}
-
-// permute returns the points in the given order, as [n, d].
-func permute(p *dataset.Points, order []int) []float32 {
-	out := make([]float32, 0, len(p.X))
-	for _, i := range order {
-		out = append(out, p.Point(i)...)
-	}
-	return out
 }
