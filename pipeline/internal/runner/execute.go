@@ -76,13 +76,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 	}
 	defer logFile.Close()
 
-	lines := newLineReader(logFile, func(l Line) {
-		if l.Progress != nil {
-			a.Display.StepProgress(s, *l.Progress)
-		} else {
-			a.Display.StepLog(s, l)
-		}
-	})
+	lines := newLineReader(logFile, func(l Line) { a.show(s, l) })
 	var e *execution
 	if d.Node.Step.Command == nil {
 		e = a.stage(d, s, lease, scratch)
