@@ -39,9 +39,7 @@ type Compared struct {
 func Compare(steps []Step) []*Comparison {
 	manifests := make([]manifest, len(steps))
 	for i, s := range steps {
-		if len(s.Manifest) > 0 && json.Unmarshal(s.Manifest, &manifests[i]) != nil {
-			manifests[i] = manifest{}
-		}
+		_ = json.Unmarshal(s.Manifest, &manifests[i])
 	}
 	return compare(steps, manifests)
 }

@@ -6,17 +6,21 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 )
 
-// number renders an integer with all its digits, and any other value with about four significant digits. It uses an
+// number renders an integer with all its digits, such as 60,000, and any other value with about four significant digits. It uses an
 // exponent only for very large or very small values.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return fmt.Sprint(v)
+	case v == math.Trunc(v) && a < 1e4: // four digits need no comma
+		return strconv.FormatInt(int64(v), 10)
 	case v == math.Trunc(v) && a < 1e15:
-		return grouped(int64(v))
+		return humanize.Comma(int64(v))
 	case a >= 1e-3 && a < 1e6:
 		digits := max(0, 3-int(math.Floor(math.Log10(a))))
 		s := strconv.FormatFloat(v, 'f', digits, 64)
@@ -26,26 +30,6 @@ func number(v float64) string {
 		return s
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
-}
-
-// grouped separates groups of three digits with commas: 60,000.
-func grouped(v int64) string {
-	s := strconv.FormatInt(v, 10)
-	sign := ""
-	if s[0] == '-' {
-		sign, s = "-", s[1:]
-	}
-	if len(s) < 5 { // four digits need no comma
-		return sign + s
-	}
-	var b strings.Builder
-	for i, c := range s {
-		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return sign + b.String()
 }
 
 // shortDigest returns the first 12 hexadecimal digits of a digest or key. The appendix of the page shows all digits.

@@ -55,8 +55,9 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 					}
 				}
 				caption := "step " + s.Name
-				if m := stringOf(manifests[i].Results["score_metric"]); m != "" && kind.heading == "Score" {
-					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", measured during training"
+				if m := valueOf[string](manifests[i].Results["score_metric"]); m != "" && kind.heading == "Score" {
+					caption += ": " + m + ", " + against(valueOf[[]float64](manifests[i].Results["score_n"])) +
+						", measured during training"
 				}
 				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list,
 					linear: kind.linear}); err != nil {
@@ -176,16 +177,10 @@ func binSeries(data []byte) []binned {
 // notQuantities are the fields of a bin that do not hold a quantity.
 var notQuantities = []string{"from", "to", "count", "nonfinite"}
 
-func stringOf(raw json.RawMessage) (s string) {
-	if json.Unmarshal(raw, &s) != nil {
-		return ""
+// valueOf decodes a value, or returns the zero value if it is missing or malformed.
+func valueOf[T any](raw json.RawMessage) (v T) {
+	if json.Unmarshal(raw, &v) != nil {
+		return *new(T)
 	}
-	return s
-}
-
-func numbersOf(raw json.RawMessage) (list []float64) {
-	if json.Unmarshal(raw, &list) != nil {
-		return nil
-	}
-	return list
+	return v
 }
