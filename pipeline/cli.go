@@ -141,6 +141,7 @@ type recipeFlags struct {
 	Input  []string `help:"Replace an input, or remove it (no FROM). Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 
 	Copy string `kong:"-"` // if set, the file to read instead of Recipe
+	Only string `kong:"-"` // if set, a step that is to run without looking at steps that it does not need
 }
 
 // targets are the arguments of commands that may be limited to some steps.
@@ -175,7 +176,12 @@ func (f *recipeFlags) load(ctx context.Context, a *app, targets ...string) (*gra
 	if err != nil {
 		return nil, err
 	}
-	g, err := graph.Build(ctx, r, stages, targets...)
+	var g *graph.Graph
+	if f.Only != "" {
+		g, err = graph.BuildOnly(ctx, r, stages, f.Only)
+	} else {
+		g, err = graph.Build(ctx, r, stages, targets...)
+	}
 	if err == nil {
 		stages.Save()
 	}

@@ -78,11 +78,41 @@ func TestExportRetries(t *testing.T) {
 	}
 }
 
+// TestExportSome checks that the pods of chosen steps need neither the stage programs nor the files of other steps.
+func TestExportSome(t *testing.T) {
+	t.Parallel()
+	w := withExported(t)
+	w.write("big.json", strings.Repeat("0", 200<<10))
+	w.write("some.yaml", `name: some
+steps:
+  other: {stage: toy, inputs: {data: ./big.json}}
+  data: {stage: toy}
+  b: {stage: toy, inputs: {data: data.out}, shards: 2, when: other.steps > 1}
+`)
+	pods := podsOf(t, w.must("export", "argo", "some.yaml", "b"), nil)
+	cloud := newWorkplace(t)
+	for _, p := range pods {
+		cloud.must(p.args...)
+	}
+	if len(pods) != 4 { // data, two shards of b, and b
+		t.Errorf("%d pods, want 4", len(pods))
+	}
+	cloud.wantStates("the last pod", map[string]string{"data": "cached", "b": "done"})
+
+	cloud.write("some.yaml", "name: some\nsteps:\n  other: {stage: tyo}\n  b: {stage: toy, inputs: {data: other.out}}\n"+
+		"  c: {stage: toy}\n")
+	cloud.must("exec", "some.yaml", "c")
+	cloud.fails(failure.Usage, []string{"some.yaml:3:3: step other: there is no stage tyo"}, "exec", "some.yaml", "b")
+	cloud.fails(failure.Usage, []string{"there is no stage tyo"}, "run", "some.yaml", "c")
+}
+
 func TestExportMistakes(t *testing.T) {
 	t.Parallel()
 	w := withExported(t)
 	w.write("here.yaml", "name: here\nsteps:\n  a:\n    stage: toy\n    params:\n      file: sub/notes.txt\n"+
 		"  b: {stage: toy, inputs: {data: a.out}}\n")
+	w.write("when.yaml", "name: r\nsteps:\n  a: {stage: toy, params: {file: sub/notes.txt}}\n"+
+		"  b: {stage: toy, inputs: {data: a.out}, when: a.steps > 1}\n")
 	w.write("big.json", strings.Repeat("0", 200<<10))
 	w.write("half.json", strings.Repeat("0", 60<<10))
 	w.write("binary.json", "\xff")
@@ -101,6 +131,9 @@ func TestExportMistakes(t *testing.T) {
 		{[]string{"here.yaml"}, []string{
 			"here.yaml:6:7: step a: parameter file is a path on this machine, which a pod cannot read",
 			"pipeline run RECIPE a", "pipeline put a.OUTPUT --ref NAME"}},
+		{[]string{"when.yaml", "b", "--input", "b.data=ref:mine/a"}, []string{
+			"when.yaml:4:48: step b: when: a pod cannot check the parameters of step a, because its parameter file is a path",
+			"hint: remove the condition"}},
 		{[]string{"big.yaml"}, []string{
 			"big.yaml:3:34: step a: input data: a workflow cannot carry ./big.json: it has 204800 bytes",
 			"hint: put it into the store with pipeline put FILE --ref NAME, and export with --input a.data=ref:NAME"}},

@@ -66,7 +66,8 @@ type execCmd struct {
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
-	run := &runCmd{recipeFlags: c.recipeFlags, targets: targets{[]string{c.Step}}, Jobs: 1, Grace: c.Grace}
+	run := &runCmd{recipeFlags: c.recipeFlags, Jobs: 1, Grace: c.Grace}
+	run.Only = c.Step
 	opt := runner.Options{Only: c.Step, NoWait: c.NoWait}
 	if c.Job != "" {
 		return c.runJob(ctx, a, run, opt)

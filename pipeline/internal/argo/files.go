@@ -67,15 +67,12 @@ func Files(g *graph.Graph) (name, text string, err error) {
 	return name, text, err
 }
 
-// refusePaths refuses a parameter that is a path.
+// refusePaths refuses a parameter that is a path, of a step or of one whose parameters the step's condition compares.
 func refusePaths(n *graph.Node) error {
-	for _, p := range n.Stage.Params {
-		if path, _ := n.Params[p.Name].(string); !p.Path || path == "" {
-			continue
-		}
+	if p, ok := pathParam(n); ok {
 		pos := n.Step.Pos
 		for _, given := range n.Step.Params {
-			if given.Name == p.Name {
+			if given.Name == p {
 				pos = given.Pos
 			}
 		}
@@ -83,9 +80,27 @@ func refusePaths(n *graph.Node) error {
 			"(pipeline put %[1]s.OUTPUT --ref NAME), and export the other steps with --input STEP.INPUT=ref:NAME",
 			n.Step.Base)
 		return recipe.Error(pos, hint, "step %s: parameter %s is a path on this machine, which a pod cannot read",
-			n.Name(), p.Name)
+			n.Name(), p)
+	}
+	for _, term := range n.Step.When {
+		for _, name := range term.Steps {
+			if p, ok := pathParam(n.Mentions[name]); ok {
+				return recipe.Error(term.Pos, "remove the condition from the recipe that you export", "step %s: when: a pod cannot "+
+					"check the parameters of step %s, because its parameter %s is a path on this machine", n.Name(), name, p)
+			}
+		}
 	}
 	return nil
+}
+
+// pathParam returns the name of a parameter of a step that is a path, if the step has one.
+func pathParam(n *graph.Node) (name string, ok bool) {
+	for _, p := range n.Stage.Params {
+		if path, _ := n.Params[p.Name].(string); p.Path && path != "" {
+			return p.Name, true
+		}
+	}
+	return "", false
 }
 
 // read adds the file that is written as path at pos.

@@ -11,10 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -78,18 +76,42 @@ func (g *Graph) Instances(step string) int {
 // only these steps and those that they need. The stage programs check last. They fail if a file that a parameter names
 // is missing, so this check is limited to the steps of the graph and those that their conditions mention.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ...string) (*Graph, error) {
-	steps, err := r.Expand()
+	nodes, err := expanded(r)
 	if err != nil {
 		return nil, err
 	}
+	return build(ctx, r, c, nodes, nodes, targets)
+}
+
+// BuildOnly is like Build, but checks no other steps than the target and those that it needs. A machine that runs one
+// step of a recipe may lack the stage programs and the files of the other steps.
+func BuildOnly(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, target string) (*Graph, error) {
+	nodes, err := expanded(r)
+	if err != nil {
+		return nil, err
+	}
+	nodes, needed := neededFor(nodes, target)
+	return build(ctx, r, c, nodes, needed, []string{target})
+}
+
+// expanded returns a node for each step and instance of a step.
+func expanded(r *recipe.Recipe) ([]*Node, error) {
+	steps, err := r.Expand()
 	nodes := make([]*Node, len(steps))
 	for i, s := range steps {
 		nodes[i] = &Node{Step: s, Sources: map[string]Source{}, Mentions: map[string]*Node{}}
 	}
+	return nodes, err
+}
+
+// build builds the graph of nodes, of which it connects only some.
+func build(
+	ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, nodes, connected []*Node, targets []string,
+) (*Graph, error) {
 	if err := each(ctx, nodes, func(ctx context.Context, n *Node) error { return n.describe(ctx, c) }); err != nil {
 		return nil, err
 	}
-	for _, n := range nodes {
+	for _, n := range connected {
 		if err := n.connect(r, nodes); err != nil {
 			return nil, err
 		}
@@ -190,97 +212,6 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 		err = fmt.Errorf("%s: step %s: %w", n.Step.Pos, n.Name(), err)
 	}
 	return failure.Default(failure.Usage, "was the program built from this source? run make build", err)
-}
-
-// connect sets the source of every input.
-func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
-	d := n.Stage.Description
-	for _, in := range n.Step.Inputs {
-		port, ok := d.Input(in.Name)
-		if !ok {
-			return recipe.Error(in.Pos, recipe.Suggest(in.Name, names(d.Inputs), "its inputs are"),
-				"step %s: stage %s has no input %s", n.Name(), d.Stage, in.Name)
-		}
-		src, err := n.source(r, nodes, in, port)
-		if err != nil {
-			return err
-		}
-		n.Sources[in.Name] = src
-		if src.Step != "" && !slices.Contains(n.Needs, src.Step) {
-			n.Needs = append(n.Needs, src.Step)
-		}
-	}
-	for _, p := range d.Inputs {
-		if _, ok := n.Sources[p.Name]; !ok && !p.Optional {
-			return recipe.Error(n.Step.Pos, fmt.Sprintf("add under inputs: %s: STEP.OUTPUT (%s)", p.Name, p.Media),
-				"step %s: input %s of stage %s is missing", n.Name(), p.Name, d.Stage)
-		}
-	}
-	return nil
-}
-
-func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
-	ref, err := artifact.ParseReference(in.From)
-	switch {
-	case err != nil:
-		return Source{}, fmt.Errorf("%s: step %s: input %s: %w", in.Pos, n.Name(), in.Name, err)
-	case ref.Stored():
-		return Source{ref, in.Pos}, nil
-	case ref.ExplicitPath():
-		path := located(r, in.Pos, ref.Path)
-		if !isFile(path) {
-			hint := "a path is relative to the recipe's directory"
-			if in.Pos.Line == 0 {
-				hint = "a path on the command line is relative to the working directory"
-			}
-			return Source{}, failure.New(failure.Input, hint, "%s: step %s: input %s: no such file: %s", in.Pos, n.Name(),
-				in.Name, path)
-		}
-		return Source{artifact.Reference{Path: path}, in.Pos}, nil
-	case ref.Step == "":
-		if i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == in.From }); i >= 0 {
-			var outputs []string
-			for _, p := range nodes[i].Stage.Outputs {
-				outputs = append(outputs, in.From+"."+p.Name)
-			}
-			return Source{}, recipe.Error(in.Pos, "its outputs are: "+strings.Join(outputs, ", "),
-				"step %s: input %s comes from step %s, but does not say from which output", n.Name(), in.Name, in.From)
-		}
-		return Source{}, recipe.Error(in.Pos, "an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file",
-			"step %s: input %s cannot come from %q", n.Name(), in.Name, in.From)
-	}
-	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
-	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // data.arrow may be a file as well as STEP.OUTPUT
-		return Source{artifact.Reference{Path: path}, in.Pos}, nil
-	}
-	if i < 0 {
-		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Step, r.StepNames(), "the steps are"),
-			"step %s: input %s comes from step %s, which the recipe does not have", n.Name(), in.Name, ref.Step)
-	}
-	from := nodes[i].Stage.Description
-	out, ok := from.Output(ref.Output)
-	if !ok {
-		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Output, names(from.Outputs), "its outputs are"),
-			"step %s: input %s: step %s (stage %s) has no output %s", n.Name(), in.Name, ref.Step, from.Stage, ref.Output)
-	}
-	if port.Media != "" && out.Media != port.Media {
-		return Source{}, recipe.Error(in.Pos, "", "step %s: input %s takes %s, but %s is %s",
-			n.Name(), in.Name, port.Media, in.From, out.Media)
-	}
-	return Source{ref, in.Pos}, nil
-}
-
-// located resolves path, which is written at pos. The result is absolute or relative to the working directory.
-func located(r *recipe.Recipe, pos recipe.Pos, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(r.Base(pos), path)
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // params converts the recipe's parameters to the types that the stage declares.

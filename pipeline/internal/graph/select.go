@@ -1,9 +1,12 @@
 package graph
 
 import (
+	"cmp"
 	"slices"
 
+	"vapo/lib/artifact"
 	"vapo/lib/failure"
+	"vapo/pipeline/internal/condition"
 	"vapo/pipeline/internal/recipe"
 )
 
@@ -38,6 +41,50 @@ func selected(nodes []*Node, targets []string) ([]*Node, error) {
 	}
 	slices.Reverse(out)
 	return out, nil
+}
+
+// neededFor returns the nodes that concern a target, in the order of nodes, before their stages are known. needed has
+// the target and all nodes that it needs, directly or through others; concerned also has those whose parameters their
+// conditions compare. Without the target, both are nodes.
+func neededFor(nodes []*Node, target string) (concerned, needed []*Node) {
+	wanted, mentioned := map[string]bool{}, map[string]bool{}
+	for _, n := range nodes {
+		if n.Name() == target || n.Step.Base == target || n.Step.HasShard(target) {
+			wanted[n.Name()] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return nodes, nodes
+	}
+	for before := 0; len(wanted) > before; { // until no node needs another one
+		before = len(wanted)
+		for _, n := range nodes {
+			if !wanted[n.Name()] {
+				continue
+			}
+			for _, in := range n.Step.Inputs {
+				if ref, err := artifact.ParseReference(in.From); err == nil { // connect reports an error
+					wanted[cmp.Or(ref.Step, ref.Path)] = true
+				}
+			}
+			for _, term := range n.Step.When {
+				for _, name := range term.Steps {
+					if mentioned[name] = true; term.Name == condition.Value {
+						wanted[name] = true
+					}
+				}
+			}
+		}
+	}
+	for _, n := range nodes {
+		if wanted[n.Name()] {
+			needed = append(needed, n)
+		}
+		if wanted[n.Name()] || mentioned[n.Name()] {
+			concerned = append(concerned, n)
+		}
+	}
+	return concerned, needed
 }
 
 // withMentions returns the given nodes, the nodes whose values their conditions compare, and the whole steps of shards.

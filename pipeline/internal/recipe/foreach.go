@@ -200,6 +200,16 @@ func instanceName(step string, bindings []Binding) string {
 	return step + "[" + Label(bindings) + "]"
 }
 
+// HasShard reports whether name is that of a shard of the step.
+func (s *Step) HasShard(name string) bool {
+	for shard := range s.Shards {
+		if ShardName(s.Name, shard+1) == name {
+			return true
+		}
+	}
+	return false
+}
+
 // ShardName returns the name of a shard of a step, such as samples[shard=3] or samples[seed=0,shard=3].
 func ShardName(step string, shard int) string {
 	if instance, ok := strings.CutSuffix(step, "]"); ok {
