@@ -16,6 +16,8 @@ import (
 	"vapo/pipeline/internal/catalog"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
+	"vapo/pipeline/internal/runner"
+	"vapo/pipeline/internal/slurm"
 )
 
 const name = "pipeline"
@@ -140,7 +142,7 @@ type recipeFlags struct {
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
 	Input  []string `help:"Replace an input, or remove it (no FROM). Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 
-	Copy string `kong:"-"` // if set, the file to read instead of Recipe
+	Job  string `kong:"-"` // if set, the directory of the job that runs the recipe
 	Only string `kong:"-"` // if set, a step that is to run without looking at steps that it does not need
 }
 
@@ -154,10 +156,10 @@ type targets struct {
 func (f *recipeFlags) load(ctx context.Context, a *app, targets ...string) (*graph.Graph, error) {
 	var r *recipe.Recipe
 	var err error
-	if f.Copy != "" {
-		r, err = recipe.LoadCopy(f.Copy, f.Recipe)
-	} else {
+	if f.Job == "" {
 		r, err = recipe.Load(f.Recipe)
+	} else if r, err = recipe.LoadCopy(slurm.RecipeFile(f.Job), f.Recipe); err == nil {
+		r.Imported, err = runner.Imported(f.Job)
 	}
 	if err != nil {
 		return nil, err

@@ -182,7 +182,7 @@ func (p *jobPlan) String() string {
 // job.
 func (c *execCmd) runJob(ctx context.Context, a *app, run *runCmd, opt runner.Options) error {
 	opt.JobDir, opt.Place = c.Job, slurm.Place()
-	run.Copy = slurm.RecipeFile(c.Job)
+	run.Job = c.Job
 	run.check = func(g *graph.Graph) error {
 		n, _ := g.Node(c.Step) // the graph contains c.Step, its target
 		described, err := runner.Described(n)

@@ -34,6 +34,7 @@ func TestExecutorMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.write("job/recipe.yaml", slow)
+	w.write("job/imported", "{}")
 	const want = "is not the program for which the job was submitted"
 	w.fails(failure.Usage, []string{want}, "exec", "slow.yaml", "one", "--job", job, "--described", "00")
 	if record := read(t, filepath.Join(job, "one.json")); !strings.Contains(record, want) {

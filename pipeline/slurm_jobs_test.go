@@ -144,3 +144,25 @@ func testSlurmResources(t *testing.T, w *cluster) {
 		t.Errorf("%v\n%s", err, stderr.String())
 	}
 }
+
+// testSlurmInputs checks that jobs use the local files as they were when the jobs were submitted.
+func testSlurmInputs(t *testing.T, w *cluster) {
+	w.write("in.json", "1")
+	w.write("inputs.yaml", `name: inputs
+steps:
+  first: {stage: toy, params: {steps: 20, delay: 0.2}}
+  second: {stage: toy, inputs: {data: ./in.json}, when: first.value > 0}
+  third: {stage: toy, inputs: {data: second.out}}
+`)
+	args := []string{"run", "inputs.yaml", "--executor", "slurm"}
+	w.must(append(args, "--detach")...)
+	if err := os.Remove(filepath.Join(w.dir, "in.json")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the jobs have ended", func() bool {
+		return !strings.Contains(w.slurm.Run("squeue", "--noheader", "--format=%j"), "vapo-")
+	})
+	w.write("in.json", "1")
+	w.must(args...)
+	w.wantStates("after the jobs", map[string]string{"first": "cached", "second": "cached", "third": "cached"})
+}

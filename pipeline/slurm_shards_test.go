@@ -95,6 +95,7 @@ func testSlurmShip(t *testing.T, w *cluster) {
 	if err != nil || len(copies) != 2 {
 		t.Errorf("copies %v of pipeline and toy, %v", copies, err)
 	}
+	w.must(runSmall(t, "data", "--executor", "slurm", "--ship")...) // without the stages of the other steps
 }
 
 // testSlurmShippedSweep runs the recipe sweep.yaml with a small network, here and on the cluster: with instances,

@@ -30,6 +30,7 @@ func TestSlurm(t *testing.T) {
 		"Stages": testSlurmStages, "Retries": testSlurmRetries, "Failure": testSlurmFailure,
 		"Credentials": testSlurmCredentials, "TwoAtOnce": testSlurmTwoAtOnce, "Detach": testSlurmDetach,
 		"Sweep": testSlurmSweep, "Resources": testSlurmResources, "Ship": testSlurmShip,
+		"Inputs": testSlurmInputs,
 	})
 }
 

@@ -42,11 +42,14 @@ func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 
 func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
 	ref, err := artifact.ParseReference(in.From)
+	imported := r.Imported[n.Name()+"."+in.Name]
 	switch {
+	case imported != "":
+		return Source{artifact.Reference{Path: located(r, in.Pos, in.From)}, in.Pos, imported}, nil
 	case err != nil:
 		return Source{}, fmt.Errorf("%s: step %s: input %s: %w", in.Pos, n.Name(), in.Name, err)
 	case ref.Stored():
-		return Source{ref, in.Pos}, nil
+		return Source{Reference: ref, Pos: in.Pos}, nil
 	case ref.ExplicitPath():
 		path := located(r, in.Pos, ref.Path)
 		if !isFile(path) {
@@ -57,7 +60,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 			return Source{}, failure.New(failure.Input, hint, "%s: step %s: input %s: no such file: %s", in.Pos, n.Name(),
 				in.Name, path)
 		}
-		return Source{artifact.Reference{Path: path}, in.Pos}, nil
+		return Source{Reference: artifact.Reference{Path: path}, Pos: in.Pos}, nil
 	case ref.Step == "":
 		if i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == in.From }); i >= 0 {
 			var outputs []string
@@ -72,7 +75,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 	}
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
 	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // data.arrow may be a file as well as STEP.OUTPUT
-		return Source{artifact.Reference{Path: path}, in.Pos}, nil
+		return Source{Reference: artifact.Reference{Path: path}, Pos: in.Pos}, nil
 	}
 	if i < 0 {
 		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Step, r.StepNames(), "the steps are"),
@@ -88,7 +91,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 		return Source{}, recipe.Error(in.Pos, "", "step %s: input %s takes %s, but %s is %s",
 			n.Name(), in.Name, port.Media, in.From, out.Media)
 	}
-	return Source{ref, in.Pos}, nil
+	return Source{Reference: ref, Pos: in.Pos}, nil
 }
 
 // located resolves path, which is written at pos. The result is absolute or relative to the working directory.

@@ -28,7 +28,8 @@ import (
 // is relative to the working directory.
 type Source struct {
 	artifact.Reference
-	Pos recipe.Pos
+	Pos      recipe.Pos
+	Imported artifact.Digest // of a local file that the store already has; the file itself is not read again
 }
 
 // Node is one checked step, ready to run.

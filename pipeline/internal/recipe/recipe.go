@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"vapo/lib/artifact"
 	"vapo/lib/failure"
 )
 
@@ -40,6 +41,9 @@ type Recipe struct {
 	Source      []byte   // the content of the file
 	Sets        []string // arguments that changed the recipe; those of --input begin with the flag
 	Steps       []*Step  // in the order of the file
+
+	// Imported has the digests of input files that the store already has, by STEP.INPUT. These files are not read again.
+	Imported map[string]artifact.Digest
 }
 
 // Step is one step of a recipe.

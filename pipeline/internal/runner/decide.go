@@ -115,6 +115,8 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	switch {
 	case src.Step != "":
 		return made[src.Step][src.Output].Digest, nil
+	case src.Imported != "":
+		src.Reference = artifact.Reference{Digest: src.Imported}
 	case src.Path != "":
 		return r.file(ctx, src.Path, keep)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"vapo/lib/artifact"
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/graph"
@@ -35,6 +36,42 @@ type Scheduler interface {
 // StoreEnvFile is the name of the file with the variables that jobs need to reach the store. It is in the directory of
 // the run that submitted the jobs. Scheduler.Close deletes it.
 const StoreEnvFile = "store.env"
+
+// importedFile is the name of a file in the directory of a run. For each local file that is an input of a step, it has
+// the digest with which the run has put the file into the store, by STEP.INPUT.
+const importedFile = "imported"
+
+// saveImported writes the digests of the local files that steps use. By the time that the jobs start, the files may
+// have changed or be gone.
+func (a *attempt) saveImported(ctx context.Context, dir string) error {
+	digests := map[string]string{}
+	for _, n := range a.graph.Nodes {
+		for name, src := range n.Sources {
+			if src.Path == "" || n.IsShard() {
+				continue
+			}
+			var err error
+			if digests[n.Name()+"."+name], err = a.file(ctx, src.Path, true); err != nil { // known from the upload
+				return err
+			}
+		}
+	}
+	return program.WriteFile(filepath.Join(dir, importedFile), func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(digests)
+	})
+}
+
+// Imported returns the digests of the local files that steps use in the jobs with this directory, by STEP.INPUT.
+func Imported(dir string) (digests map[string]artifact.Digest, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, importedFile))
+	if err == nil {
+		err = json.Unmarshal(data, &digests)
+	}
+	if err != nil {
+		return nil, failure.New(failure.Input, "submit the job again", "the digests of the job's input files: %w", err)
+	}
+	return digests, nil
+}
 
 // Job is a step that a batch system runs.
 type Job struct {

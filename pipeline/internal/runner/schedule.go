@@ -56,6 +56,9 @@ func (a *attempt) schedule(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.saveImported(ctx, dir); err != nil {
+		return err
+	}
 	err = a.opt.Scheduler.Submit(ctx, dir, planned)
 	if err != nil && ctx.Err() == nil {
 		a.cancel(ctx, planned)
