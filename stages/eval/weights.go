@@ -108,8 +108,8 @@ func examineWeights(path string, unverified bool) (*weightsResult, error) {
 	return result, nil
 }
 
-// putWeights stores a file, names it ref, and adds digest and name to result. It returns an error if the stored
-// file does not have the digest of the file that was examined.
+// putWeights stores a file, names it ref, and adds digest and name to result. It returns an error if the stored file
+// does not have the digest of the file that was examined.
 func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult) error {
 	digest, _, err := store.PutFile(ctx, path, nil)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// number renders an integer with all its digits, such as 60,000, and any other value with about four significant digits. It uses an
-// exponent only for very large or very small values.
+// number renders an integer with all its digits, such as 60,000, and any other value with about four significant
+// digits. It uses an exponent only for very large or very small values.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
