@@ -42,7 +42,8 @@ func recordKey(key string) (string, error) {
 	return "actions/" + key + ".json", nil
 }
 
-// actionOfKey is the inverse of recordKey for the keys under actions/. ok is false for keys that recordKey does not make.
+// actionOfKey is the inverse of recordKey for the keys under actions/. ok is false for a key that recordKey does not
+// make.
 func actionOfKey(key string) (action string, ok bool) {
 	action, ok = strings.CutSuffix(strings.TrimPrefix(key, "actions/"), ".json")
 	return action, ok && cachekey.ValidKey(action)

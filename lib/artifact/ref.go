@@ -46,7 +46,7 @@ func refKey(name string) (string, error) {
 	return "refs/" + name + refSuffix, nil
 }
 
-// refOfKey is the inverse of refKey for the keys under refs/. ok is false for keys that refKey does not make.
+// refOfKey is the inverse of refKey for the keys under refs/. ok is false for a key that refKey does not make.
 func refOfKey(key string) (name string, ok bool) {
 	name, ok = strings.CutSuffix(strings.TrimPrefix(key, "refs/"), refSuffix)
 	return name, ok && CheckRef(name) == nil
@@ -138,12 +138,13 @@ func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
 
 func runKey(id string) (string, error) {
 	if _, err := refKey(id); err != nil || strings.Contains(id, "/") {
-		return "", failure.New(failure.Usage, "pipeline ls runs lists the runs with their IDs", "%q is not the ID of a run", id)
+		return "", failure.New(failure.Usage, "pipeline ls runs lists the runs with their IDs",
+			"%q is not the ID of a run", id)
 	}
 	return "runs/" + id + ".json", nil
 }
 
-// runOfKey is the inverse of runKey for the keys under runs/. ok is false for keys that runKey does not make.
+// runOfKey is the inverse of runKey for the keys under runs/. ok is false for a key that runKey does not make.
 func runOfKey(key string) (id string, ok bool) {
 	id, ok = strings.CutSuffix(strings.TrimPrefix(key, "runs/"), ".json")
 	_, err := runKey(id)
