@@ -118,8 +118,8 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// noneEmpty returns an error if an argument is empty, as if a variable in a script is not set. To the commands, "" stands
-// for an argument that was omitted: pipeline rm "" would delete the latest run.
+// noneEmpty returns an error if an argument is empty, as if a variable in a script is not set. To the commands, ""
+// stands for an argument that was omitted: pipeline rm "" would delete the latest run.
 func noneEmpty(args []string) error {
 	before := name
 	for _, arg := range args {

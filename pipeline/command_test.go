@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,8 @@ func TestCommandFails(t *testing.T) {
 		{"mkdir -p out/table.md", 3, []string{"output table: out/table.md is not a regular file"}},
 		{"mkdir out; ln -s $OUTSIDE/outside out/table.md", 3, []string{"output table: out/table.md is a symbolic link"}},
 		{"ln -s $OUTSIDE out; echo x >out/table.md", 3, []string{"output table: out is a symbolic link"}},
+		{"mkdir out; trap 'exit 0' TERM; echo part >out/table.md; sleep 1000 & wait; echo whole >out/table.md",
+			failure.Timeout, []string{"step table: stopped after its timeout of 0.3 s"}},
 		{"exec sleep 1000", failure.Timeout, []string{"step table: stopped after its timeout of 0.3 s"}},
 	} {
 		w.script("table.sh", "#!/bin/sh\n"+test.script+"\n")
@@ -140,6 +143,39 @@ func TestCommandFails(t *testing.T) {
 	}
 	w.script("table.sh", "#!/bin/sh\necho \"# x\" >>$0; mkdir out; echo y >out/table.md\n")
 	w.fails(failure.Integrity, []string{"table.sh changed during the run"}, "run", "r.yaml")
+}
+
+// TestCommandStopped stops the run of a command that then exits with 0. Its result must not be stored, and nothing that
+// it started may remain.
+func TestCommandStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("r.yaml", "name: r\nsteps:\n  table: {stage: command, run: [./table.sh], outputs: {table: t}, env: {DIR: "+
+		w.dir+"}}\n")
+	w.script("table.sh", "#!/bin/sh\ntrap 'exit 0' TERM\n(trap '' TERM; exec sleep 1000) & echo $! >$DIR/left\n"+
+		"echo part >t; touch $DIR/started; wait; echo whole >t\n")
+	cmd := w.command("run", "r.yaml")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command has started", func() bool {
+		_, err := os.Stat(filepath.Join(w.dir, "started"))
+		return err == nil
+	})
+	kill(t, cmd.Process.Pid, syscall.SIGTERM)
+	_ = cmd.Wait()
+	if code := failure.Class(cmd.ProcessState.ExitCode()); code != failure.Terminated {
+		t.Errorf("the run ends with %d, want 143", code)
+	}
+	if out := w.must("ls", "actions") + w.must("ls", "runs"); strings.Contains(out, "command") ||
+		!strings.Contains(out, "stopped") {
+		t.Errorf("the run is not stopped, or its result is stored:\n%s", out)
+	}
+	left := "/proc/" + strings.TrimSpace(read(t, filepath.Join(w.dir, "left"))) + "/cmdline"
+	eventually(t, "the process that ignores SIGTERM has ended", func() bool {
+		line, _ := os.ReadFile(left) // empty after its end, until its parent knows
+		return len(line) == 0
+	})
 }
 
 func TestCommandMistakes(t *testing.T) {

@@ -9,6 +9,7 @@ package child
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,12 +44,27 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env, contract.ParentFD+"=3")
-	return RunForeign(ctx, cmd, grace)
+	_, err = run(ctx, cmd, grace)
+	return err
 }
 
 // RunForeign is Run for a program that does not know the pipe. Except on Linux, such a program keeps running if this
-// process is killed.
+// process is killed. If the program gets SIGTERM and then ends with exit code 0, RunForeign returns the cause of ctx,
+// because only a program of vapo says with this code that it finished its work. RunForeign kills the processes that a
+// stopped program leaves behind, and those that keep its output open.
 func RunForeign(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
+	stopped, err := run(ctx, cmd, grace)
+	if stopped || errors.Is(err, exec.ErrWaitDelay) {
+		signalGroup(cmd.Process.Pid, syscall.SIGKILL)
+	}
+	if stopped && err == nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// run starts cmd and waits for it. It reports whether cmd was stopped because ctx had ended.
+func run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (stopped bool, err error) {
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // otherwise Wait would block while a grandchild holds our pipes open
 
@@ -66,20 +82,20 @@ func RunForeign(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 		}
 	}()
 	if err := <-started; err != nil {
-		return err
+		return false, err
 	}
 	select {
 	case err := <-result:
-		return err
+		return false, err
 	case <-ctx.Done():
 	}
 	signalGroup(cmd.Process.Pid, syscall.SIGTERM)
 	select {
 	case err := <-result:
-		return err
+		return true, err
 	case <-time.After(grace):
 		signalGroup(cmd.Process.Pid, syscall.SIGKILL)
-		return <-result
+		return true, <-result
 	}
 }
 

@@ -167,16 +167,16 @@ func (a *attempt) failed(
 	}
 	code, bySignal, ok := child.ExitCode(err)
 	switch {
-	case !ok && errors.Is(err, exec.ErrWaitDelay):
-		f.Code, f.Text = 1, "a process that the stage started still holds the stage's standard error open"
-	case !ok:
-		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case errors.Is(context.Cause(ctx), errTimeout):
 		f.Code = failure.Timeout
 		f.Text = "stopped after its timeout of " + program.Duration(d.Node.Step.Timeout.Seconds())
 		f.Advice = "raise the timeout in the recipe and run it again; the step resumes from its saved state, if any"
 	case ctx.Err() != nil:
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
+	case !ok && errors.Is(err, exec.ErrWaitDelay):
+		f.Code, f.Text = 1, "a process that the stage started still holds the stage's standard error open"
+	case !ok:
+		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case bySignal:
 		f.Code = failure.Class(code)
 		f.Text = fmt.Sprintf("%s was killed by signal %d (%v)", what, code-128, syscall.Signal(code-128))
