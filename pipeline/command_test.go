@@ -117,18 +117,24 @@ func TestCommandFails(t *testing.T) {
 		code   failure.Class
 		want   []string
 	}{
-		{"echo no such luck; exit 1", 1, []string{"exit code 1\n", "    | no such luck\n",
+		{"echo no such luck; exit 1", failure.Command, []string{"exit code 9 (command)\n", "    | no such luck\n",
 			"step table: ./table.sh ended with exit code 1\nhint: what it printed is in .vapo/runs/"}},
-		{"exit 42", 42, []string{"./table.sh ended with exit code 42"}},
+		{"exit 42", failure.Command, []string{"./table.sh ended with exit code 42"}},
+		{"exit 8", failure.Command, []string{"./table.sh ended with exit code 8"}},   // not busy: no other run is at work
+		{"exit 10", failure.Command, []string{"./table.sh ended with exit code 10"}}, // not a success with a new result
+		{"exit 127", failure.Command, []string{"./table.sh ended with exit code 127"}},
+		{"exit 255", failure.Command, []string{"./table.sh ended with exit code 255"}},
+		{"exit 7", failure.Resources, []string{"./table.sh ended with exit code 7"}},
+		{"exit 137", 128 + 9, []string{"exit code 137\n", "./table.sh ended with exit code 137"}},
 		{"kill -KILL $$", 128 + 9, []string{"./table.sh was killed by signal 9"}},
 		{"echo done", 3, []string{"    | done\n",
 			"step table: the program ended without writing output table (out/table.md)"}},
 		{"mkdir -p out/table.md", 3, []string{"output table: out/table.md is not a regular file"}},
 		{"mkdir out; ln -s $OUTSIDE/outside out/table.md", 3, []string{"output table: out/table.md is a symbolic link"}},
 		{"ln -s $OUTSIDE out; echo x >out/table.md", 3, []string{"output table: out is a symbolic link"}},
-		{"mkdir out; trap 'exit 0' TERM; echo part >out/table.md; sleep 1000 & wait; echo whole >out/table.md",
+		{"mkdir out; trap 'exit 0' TERM; echo part >out/table.md; sleep 100 & wait; echo whole >out/table.md",
 			failure.Timeout, []string{"step table: stopped after its timeout of 0.3 s"}},
-		{"exec sleep 1000", failure.Timeout, []string{"step table: stopped after its timeout of 0.3 s"}},
+		{"exec sleep 100", failure.Timeout, []string{"step table: stopped after its timeout of 0.3 s"}},
 	} {
 		w.script("table.sh", "#!/bin/sh\n"+test.script+"\n")
 		w.write("r.yaml", "name: r\nsteps:\n  table: {stage: command, run: [./table.sh], outputs: {table: out/table.md}, "+
@@ -136,7 +142,20 @@ func TestCommandFails(t *testing.T) {
 		if test.code != failure.Timeout {
 			w.write("r.yaml", strings.Replace(read(t, w.dir+"/r.yaml"), "timeout: 300ms, ", "", 1))
 		}
-		w.fails(test.code, test.want, "run", "r.yaml")
+		w.fails(test.code, test.want, "run", "r.yaml", "--detailed-exitcode")
+	}
+	w.write("r.yaml", "name: r\nsteps:\n  table: {stage: command, run: [./table.sh], outputs: {table: out/table.md}}\n")
+	for script, want := range map[string]string{
+		"echo x >t\n":       "./table.sh is neither a script with an interpreter nor a program for this machine\nhint: the first line",
+		"#! /bin/none -x\n": "the interpreter of ./table.sh, /bin/none, does not exist\nhint: install it",
+		"#!/bin/sh\r\necho x >t\r\n": "the lines of ./table.sh end with CR LF, as on Windows, so that its interpreter " +
+			`"/bin/sh\r" is not found` + "\nhint: sed -i 's/\\r$//' ./table.sh converts it",
+		"#!/etc/passwd\n": "./table.sh may not be executed: ",
+		"#!/bin/sh\nmkdir out; sleep 100 & echo x >out/table.md\n": "./table.sh ended before a process that it started, " +
+			"which still has its output open\nhint: let the program wait",
+	} {
+		w.script("table.sh", script)
+		w.fails(failure.Input, []string{"step table: " + want}, "run", "r.yaml")
 	}
 	if got := w.must("ls", "actions"); strings.Contains(got, "command") {
 		t.Errorf("a failure was published:\n%s", got)
@@ -152,7 +171,7 @@ func TestCommandStopped(t *testing.T) {
 	w := newWorkplace(t)
 	w.write("r.yaml", "name: r\nsteps:\n  table: {stage: command, run: [./table.sh], outputs: {table: t}, env: {DIR: "+
 		w.dir+"}}\n")
-	w.script("table.sh", "#!/bin/sh\ntrap 'exit 0' TERM\n(trap '' TERM; exec sleep 1000) & echo $! >$DIR/left\n"+
+	w.script("table.sh", "#!/bin/sh\ntrap 'exit 0' TERM\n(trap '' TERM; exec sleep 100) & echo $! >$DIR/left\n"+
 		"echo part >t; touch $DIR/started; wait; echo whole >t\n")
 	cmd := w.command("run", "r.yaml")
 	if err := cmd.Start(); err != nil {

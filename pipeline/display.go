@@ -283,7 +283,7 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	case f != nil && f.Code == failure.Terminated:
 		d.printf("%sstopped    %10s\n", d.columns(s), program.Duration(s.Seconds))
 	case f != nil:
-		d.printf("%sfailed     %10s  %s\n", d.columns(s), program.Duration(s.Seconds), runner.ExitText(s.Stage, f.Code))
+		d.printf("%sfailed     %10s  %s\n", d.columns(s), program.Duration(s.Seconds), runner.ExitText(f.Code))
 		d.failure(f)
 	case s.State == runner.Skipped:
 		d.printf("%sskipped                %s\n", d.columns(s), s.Reason)

@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -108,6 +110,26 @@ func TestNoWait(t *testing.T) {
 	_ = second.Wait()
 	if code := second.ProcessState.ExitCode(); code != 143 || !strings.Contains(stderr.String(), "waiting for ") {
 		t.Errorf("the waiting run ends with %d, want 143 and a message that it waits:\n%s", code, stderr.String())
+	}
+}
+
+// TestStageWithWrongCode checks that a stage is not started again if it says that another run has taken over the work,
+// although none has, and that a stage that fails with the code for a success makes the run fail.
+func TestStageWithWrongCode(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	for code, want := range map[int]failure.Class{8: failure.Busy, 10: failure.Bug} {
+		script := fmt.Sprintf("#!/bin/sh\ntest \"$1\" = run && { echo ran >>%s/ran; exit %d; }\nexec %s/toy \"$@\"\n", w.dir,
+			code, binaries)
+		if err := os.WriteFile(filepath.Join(w.dir, "toy"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.write("ran", "")
+		w.fails(want, nil, "run", "one.yaml", "--bin", ".", "--detailed-exitcode")
+		if got := read(t, filepath.Join(w.dir, "ran")); got != "ran\n" {
+			t.Errorf("the stage that ends with %d was started %d times, want once", code, strings.Count(got, "\n"))
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (d *display) Ended(run *runner.Run) {
 		switch {
 		case s.Idle():
 		case s.State == runner.Failed:
-			d.printf("failed     %-*s  %s\n", d.name, s.Name, runner.ExitText(s.Stage, s.Exit))
+			d.printf("failed     %-*s  %s\n", d.name, s.Name, runner.ExitText(s.Exit))
 		case s.State == runner.Skipped:
 			d.printf("skipped    %-*s  %s\n", d.name, s.Name, s.Reason)
 		}

@@ -119,6 +119,14 @@ func (s *Store) Acquire(
 // ID returns the value for [Live.HeldBy].
 func (l *Lease) ID() string { return l.holder.ID }
 
+// Lost reports whether another runner has taken the lease over. It asks the store, so that it knows this as soon as a
+// stage that has compared the lease with [Lease.ID].
+func (l *Lease) Lost(ctx context.Context) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost || errors.Is(l.renew(ctx), ErrLeaseLost)
+}
+
 // Release ends the lease, so that waiters need not wait until it expires.
 func (l *Lease) Release(ctx context.Context) {
 	l.stop()

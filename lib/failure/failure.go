@@ -28,6 +28,7 @@ const (
 	Numeric    Class = 6
 	Resources  Class = 7
 	Busy       Class = 8
+	Command    Class = 9
 	Changed    Class = 10  // a success; see the table
 	Timeout    Class = 124 // as in timeout(1)
 	Terminated Class = 143
@@ -46,6 +47,7 @@ var classes = []struct {
 	{Numeric, "numeric", "the computation produced infinities or NaNs"},
 	{Resources, "resources", "disk or memory is exhausted"},
 	{Busy, "busy", "another run works on the same step (only with --no-wait)"},
+	{Command, "command", "a command of the recipe failed; the message has its own exit code"},
 	{Changed, "changed", "success, and a step was computed (only with --detailed-exitcode)"},
 	{Timeout, "timeout", "a step ran longer than the timeout that its recipe sets"},
 	{Terminated, "terminated", "stopped by a signal; run the same command again to resume"},

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"vapo/lib/artifact"
@@ -65,6 +67,54 @@ func (j *Job) Start(ctx context.Context) (*exec.Cmd, error) {
 		cmd.Env = append(cmd.Env, v.Name+"="+v.Value)
 	}
 	return cmd, nil
+}
+
+// NotStarted explains why the program at path could not be started, given the error of the operating system. what is
+// the program as the recipe names it. Resolve has found that the program exists and is executable.
+func NotStarted(what, path string, err error) error {
+	line, script := interpreter(path)
+	dos := strings.HasSuffix(line, "\r")
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return failure.New(failure.Input, "the first line of a script names its interpreter, for example #!/bin/sh",
+			"%s is neither a script with an interpreter nor a program for this machine", what)
+	case errors.Is(err, fs.ErrNotExist) && dos:
+		return failure.New(failure.Input, `sed -i 's/\r$//' `+what+" converts it",
+			"the lines of %s end with CR LF, as on Windows, so that its interpreter %q is not found", what, line)
+	case errors.Is(err, fs.ErrNotExist) && script:
+		return failure.New(failure.Input, "install it, or correct the first line",
+			"the interpreter of %s, %s, does not exist", what, line)
+	case errors.Is(err, fs.ErrNotExist):
+		return failure.New(failure.Input, "was it built for another system? ldd "+what+" lists what it needs",
+			"%s needs a loader that does not exist here", what)
+	case errors.Is(err, fs.ErrPermission) && script:
+		return failure.New(failure.Input, "check that "+line+" is executable, and that the file system allows programs",
+			"%s may not be executed: %w", what, err)
+	case errors.Is(err, syscall.E2BIG):
+		return failure.New(failure.Usage, "give it a file as an input instead",
+			"the arguments or variables of %s are too long", what)
+	case errors.Is(err, syscall.EAGAIN):
+		return failure.New(failure.Resources, "", "%s could not be started: %w", what, err)
+	}
+	return failure.New(failure.Input, "", "%s could not be started: %w", what, err)
+}
+
+// interpreter returns the program in the first line of a script. script is false if the file is no script.
+func interpreter(path string) (program string, script bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	head := make([]byte, 256) // Linux reads as much
+	n, _ := io.ReadFull(f, head)
+	line, _, _ := strings.Cut(string(head[:n]), "\n")
+	line, script = strings.CutPrefix(line, "#!")
+	line = strings.Trim(line, " \t")
+	if at := strings.IndexAny(line, " \t"); at >= 0 {
+		line = line[:at]
+	}
+	return line, script
 }
 
 // unchanged checks that the program is still the one in the key.

@@ -16,7 +16,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/child"
-	"vapo/pipeline/internal/recipe"
+	"vapo/pipeline/internal/command"
 )
 
 // Failure describes a failed step, with the stage's own error and last log lines.
@@ -46,13 +46,25 @@ func asFailure(step, stageName string, err error) *Failure {
 	return &Failure{Step: step, Stage: stageName, Code: failure.ClassOf(err), Text: text, Advice: failure.HintOf(err)}
 }
 
-// ExitText returns an exit code with the name of its class. A command may exit with a code that is not in our table;
-// the text is then only the code.
-func ExitText(stage string, code failure.Class) string {
-	if stage == recipe.CommandStage && code.String() == failure.Bug.String() {
+// ExitText returns an exit code with the name of its class. The codes of signals have none, except that of SIGTERM.
+func ExitText(code failure.Class) string {
+	if code > signalled && code != failure.Terminated {
 		return fmt.Sprintf("exit code %d", code)
 	}
 	return fmt.Sprintf("exit code %d (%s)", code, code)
+}
+
+// signalled plus the number of a signal is the exit code for a program that was killed by that signal, as in shells.
+const signalled = 128
+
+// ofCommand returns the class of a command that ended with an exit code. A command uses other codes than the programs
+// of vapo: its 10 must not make a failed run look like a success, and its 8 not like a run that found another one at
+// work. Only the codes after which the step is tried again, and those for signals, mean the same.
+func ofCommand(code int) failure.Class {
+	if c := failure.Class(code); slices.Contains(passing, c) || c > signalled && c <= signalled+64 {
+		return c
+	}
+	return failure.Command
 }
 
 // executed is the result of a stage that succeeded: its manifest, decoded and as bytes.
@@ -170,25 +182,37 @@ func (a *attempt) failed(
 	case errors.Is(context.Cause(ctx), errTimeout):
 		f.Code = failure.Timeout
 		f.Text = "stopped after its timeout of " + program.Duration(d.Node.Step.Timeout.Seconds())
-		f.Advice = "raise the timeout in the recipe and run it again; the step resumes from its saved state, if any"
+		f.Advice = "raise the timeout in the recipe and run it again"
+		if d.Node.Step.Command == nil {
+			f.Advice += "; the step resumes from its saved state, if any"
+		}
 	case ctx.Err() != nil:
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
+	case d.Node.Step.Command != nil && errors.Is(err, exec.ErrWaitDelay):
+		f.Code, f.Text = failure.Input, what+" ended before a process that it started, which still has its output open"
+		f.Advice = "let the program wait for its processes, in a shell script with: wait"
+	case !ok && d.Node.Step.Command != nil:
+		why := command.NotStarted(what, d.Node.Stage.Path, err)
+		f.Code, f.Text, f.Advice = failure.ClassOf(why), why.Error(), failure.HintOf(why)
 	case !ok && errors.Is(err, exec.ErrWaitDelay):
 		f.Code, f.Text = 1, "a process that the stage started still holds the stage's standard error open"
 	case !ok:
 		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case bySignal:
 		f.Code = failure.Class(code)
-		f.Text = fmt.Sprintf("%s was killed by signal %d (%v)", what, code-128, syscall.Signal(code-128))
-		if code-128 == int(syscall.SIGKILL) {
+		signal := syscall.Signal(code - signalled)
+		f.Text = fmt.Sprintf("%s was killed by signal %d (%v)", what, signal, signal)
+		if signal == syscall.SIGKILL {
 			f.Advice = "if nobody killed it, memory probably ran out (see dmesg); run the same command again to resume"
 		}
 	case d.Node.Step.Command != nil:
-		f.Code, f.Text = failure.Class(code), fmt.Sprintf("%s ended with exit code %d", what, code)
+		f.Code, f.Text = ofCommand(code), fmt.Sprintf("%s ended with exit code %d", what, code)
 		f.Advice = "what it printed is in " + program.ShortPath(logPath)
 	case lines.panicked && code == 2:
 		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage),
 			"this is a bug in the stage; its log has the stack"
+	case code == int(failure.Changed): // no stage of vapo fails with the code for a success
+		f.Code = failure.Bug
 	default:
 		f.Code = failure.Class(code)
 	}

@@ -42,8 +42,11 @@ func (a *attempt) underLease(
 	err = work(held, lease.ID())
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
+	// A stage may notice first that the lease is lost. Its exit code is not enough, because then a stage that always ends
+	// with this code would be started forever.
+	lost := errors.Is(context.Cause(held), artifact.ErrLeaseLost) ||
+		failure.ClassOf(err) == failure.Busy && lease.Lost(end)
 	lease.Release(end)
-	lost := errors.Is(context.Cause(held), artifact.ErrLeaseLost) || failure.ClassOf(err) == failure.Busy
 	if err != nil && lost && ctx.Err() == nil {
 		a.warn(fmt.Sprintf("step %s was stopped: %v", s.Name, artifact.ErrLeaseLost))
 		return false, nil

@@ -47,7 +47,7 @@ func (a *attempt) persist(ctx context.Context, n *graph.Node, s *Step) error {
 		}
 		f, wait := asFailure(s.Name, s.Stage, err), pause.NextBackOff()
 		a.retries(ctx, s, f, wait, fmt.Sprintf("retry %d of %d in %s, after %s: %s",
-			retry, limit, program.Duration(wait.Seconds()), ExitText(s.Stage, f.Code), f.Text))
+			retry, limit, program.Duration(wait.Seconds()), ExitText(f.Code), f.Text))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w before the retry, after: %s", context.Cause(ctx), f.Text)
