@@ -146,7 +146,8 @@ func TestCommandFails(t *testing.T) {
 	}
 	w.write("r.yaml", "name: r\nsteps:\n  table: {stage: command, run: [./table.sh], outputs: {table: out/table.md}}\n")
 	for script, want := range map[string]string{
-		"echo x >t\n":       "./table.sh is neither a script with an interpreter nor a program for this machine\nhint: the first line",
+		"echo x >t\n": "./table.sh is neither a script with an interpreter nor a program for this machine\n" +
+			"hint: the first line of a script",
 		"#! /bin/none -x\n": "the interpreter of ./table.sh, /bin/none, does not exist\nhint: install it",
 		"#!/bin/sh\r\necho x >t\r\n": "the lines of ./table.sh end with CR LF, as on Windows, so that its interpreter " +
 			`"/bin/sh\r" is not found` + "\nhint: sed -i 's/\\r$//' ./table.sh converts it",

@@ -16,7 +16,7 @@ import (
 )
 
 type lsCmd struct {
-	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"What to list: ${enum}."`
+	What string `arg:"" optional:"" enum:"outputs, runs, refs, actions" default:"outputs" help:"What to list: ${enum}."`
 	From string `name:"run" help:"ID of the run whose outputs are listed (default: the latest)." placeholder:"RUN"`
 	jsonFlag
 }

@@ -39,6 +39,11 @@ func TestRecipeMistakes(t *testing.T) {
 			"r.yaml:3:39: memory cannot be 4\nhint: a number and a unit, such as 4GiB or 500MB\n"},
 		{"memory of Kubernetes", "name: r\nsteps:\n  a: {stage: toy, resources: {memory: 4Gi}}\n", nil, 2,
 			"r.yaml:3:39: memory cannot be 4Gi\nhint: a number and a unit, such as 4GiB or 500MB\n"},
+		{"NUL", "name: r\nsteps:\n  a: {stage: command, run: [echo, \"a\\0b\"], outputs: {o: o}}\n", nil, 2,
+			"r.yaml:3:35: the text contains a NUL character (\\0)\nhint: no argument of a program can contain one\n"},
+		{"NUL in a parameter", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", `a.shape="\x00"`}, 2,
+			"--set a.shape=\"\\x00\": the text contains a NUL character (\\0)\n" +
+				"hint: no argument of a program can contain one\n"},
 		{"unknown stage", "name: r\nsteps:\n  a: {stage: tyo}\n", nil, 2,
 			"r.yaml:3:3: step a: there is no stage tyo\nhint: did you mean toy?\n"},
 		{"unknown parameter", "name: r\nsteps:\n  a:\n    stage: toy\n    params:\n      stesp: 3\n", nil, 2,
@@ -72,6 +77,11 @@ func TestRecipeMistakes(t *testing.T) {
 				"hint: an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file\n"},
 		{"no such file", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: ./nothing.json}}\n", nil, 3,
 			"r.yaml:3:34: step b: input data: no such file: nothing.json\nhint: a path is relative to the recipe's directory\n"},
+		{"directory", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: ./.}}\n", nil, 3,
+			"r.yaml:3:34: step b: input data: . is a directory\n" +
+				"hint: an input is one file; pack several with tar, for example\n"},
+		{"device", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: /dev/null}}\n", nil, 3,
+			"r.yaml:3:34: step b: input data: /dev/null is not a regular file\nhint: write its content to a file first\n"},
 		{"cycle", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: c.out}}\n  b: {stage: toy, inputs: {data: a.out}}\n" +
 			"  c: {stage: toy, inputs: {data: b.out}}\n", nil, 2,
 			"r.yaml:4:34: steps form a cycle: a → b → c → a\n" +
@@ -82,6 +92,14 @@ func TestRecipeMistakes(t *testing.T) {
 			"--set b.steps=1: the recipe has no step b\nhint: did you mean a?\n"},
 		{"--set of an unknown parameter", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "a.stps=1"}, 2,
 			"--set a.stps=1: step a: stage toy has no parameter stps\nhint: did you mean steps?\n"},
+		{"--input of an unknown input", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--input", "a.dta=./x"}, 2,
+			"--input a.dta=./x: step a: stage toy has no input dta\nhint: did you mean data?\n"},
+		{"--input that removes an unknown input", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--input", "a.dta="}, 2,
+			"--input a.dta=: step a: stage toy has no input dta\nhint: did you mean data?\n"},
+		{"--input of an unknown input of a command",
+			"name: r\nsteps:\n  a: {stage: command, run: [x], inputs: {features: ./r.yaml}, outputs: {t: t}}\n",
+			[]string{"--input", "a.featurs=./r.yaml"}, 2,
+			"--input a.featurs=./r.yaml: step a has no input featurs\nhint: did you mean features?\n"},
 		{"--set of a wrong type", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "a.steps=x"}, 2,
 			"--set a.steps=x: step a: parameter steps is of type int; it cannot be \"x\"\nhint: Links of the chain.\n"},
 	} {

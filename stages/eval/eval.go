@@ -43,7 +43,7 @@ type params struct {
 // measures configure the Inception network and select the metrics.
 type measures struct {
 	Tap    int            `help:"Inception's layer: 64, 192, 768, 1280 or 2048 channels, or 1008 logits." default:"2048"`
-	Resize feature.Resize `help:"Resize convention: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
+	Resize feature.Resize `help:"Resize convention." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 
 	Metrics string `help:"all, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
 }

@@ -33,6 +33,10 @@ func (n *Node) condition(r *recipe.Recipe, nodes []*Node) error {
 // term checks one comparison. of is the step whose score or parameter is compared.
 func (n *Node) term(term recipe.Term, of *Node) error {
 	d := of.Stage.Description
+	if of.Step.Command != nil {
+		return recipe.Error(term.Pos, "compare a parameter or the score of a step that runs a stage",
+			"step %s: when: step %s is a command, which has neither parameters nor a score", n.Name(), of.Name())
+	}
 	_, isText := term.Const.(string)
 	if term.Name == condition.Value {
 		if _, ok := Score(d); !ok {
@@ -45,12 +49,13 @@ func (n *Node) term(term recipe.Term, of *Node) error {
 		return nil
 	}
 	p, ok := d.Param(term.Name)
-	if !ok || of.Step.Command != nil {
-		all := []string{condition.Value}
-		if of.Step.Command == nil {
-			for _, p := range d.Params {
-				all = append(all, p.Name)
-			}
+	if !ok {
+		var all []string
+		if _, ok := Score(d); ok {
+			all = append(all, condition.Value)
+		}
+		for _, p := range d.Params {
+			all = append(all, p.Name)
 		}
 		return recipe.Error(term.Pos, recipe.Suggest(term.Name, all, "its values are"),
 			"step %s: when: step %s (stage %s) has no parameter %s", n.Name(), of.Name(), d.Stage, term.Name)

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,11 +18,14 @@ import (
 // connect sets the source of every input.
 func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 	d := n.Stage.Description
-	for _, in := range n.Step.Inputs {
+	for _, in := range slices.Concat(n.Step.Inputs, n.Step.Removed) {
 		port, ok := d.Input(in.Name)
 		if !ok {
 			return recipe.Error(in.Pos, recipe.Suggest(in.Name, names(d.Inputs), "its inputs are"),
 				"step %s: stage %s has no input %s", n.Name(), d.Stage, in.Name)
+		}
+		if in.From == "" {
+			continue // removed
 		}
 		src, err := n.source(r, nodes, in, port)
 		if err != nil {
@@ -52,13 +57,8 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 		return Source{Reference: ref, Pos: in.Pos}, nil
 	case ref.ExplicitPath():
 		path := located(r, in.Pos, ref.Path)
-		if !isFile(path) {
-			hint := "a path is relative to the recipe's directory"
-			if in.Pos.Line == 0 {
-				hint = "a path on the command line is relative to the working directory"
-			}
-			return Source{}, failure.New(failure.Input, hint, "%s: step %s: input %s: no such file: %s", in.Pos, n.Name(),
-				in.Name, path)
+		if err := notFile(path, in.Pos); err != nil {
+			return Source{}, fmt.Errorf("%s: step %s: input %s: %w", in.Pos, n.Name(), in.Name, err)
 		}
 		return Source{Reference: artifact.Reference{Path: path}, Pos: in.Pos}, nil
 	case ref.Step == "":
@@ -74,7 +74,8 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 			"step %s: input %s cannot come from %q", n.Name(), in.Name, in.From)
 	}
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
-	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // data.arrow may be a file as well as STEP.OUTPUT
+	path := located(r, in.Pos, in.From)
+	if i < 0 && notFile(path, in.Pos) == nil { // data.arrow may be a file as well as STEP.OUTPUT
 		return Source{Reference: artifact.Reference{Path: path}, Pos: in.Pos}, nil
 	}
 	if i < 0 {
@@ -102,7 +103,23 @@ func located(r *recipe.Recipe, pos recipe.Pos, path string) string {
 	return filepath.Join(r.Base(pos), path)
 }
 
-func isFile(path string) bool {
+// notFile returns an error unless path, which is written at pos, is a regular file.
+func notFile(path string, pos recipe.Pos) error {
 	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		hint := "a path is relative to the recipe's directory"
+		if pos.Line == 0 {
+			hint = "a path on the command line is relative to the working directory"
+		}
+		return failure.New(failure.Input, hint, "no such file: %s", path)
+	case err != nil:
+		return failure.New(failure.Input, "", "%w", err)
+	case info.IsDir():
+		return failure.New(failure.Input, "an input is one file; pack several with tar, for example",
+			"%s is a directory", path)
+	case !info.Mode().IsRegular():
+		return failure.New(failure.Input, "write its content to a file first", "%s is not a regular file", path)
+	}
+	return nil
 }

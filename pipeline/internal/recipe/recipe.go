@@ -60,6 +60,7 @@ type Step struct {
 	Foreach     *Foreach // nil: the step stands only for itself
 	When        []Term   // all must hold, or the step is skipped
 	Base        string   // after Expand: the name of the step in the file
+	Removed     []Input  // inputs that --input removes
 }
 
 // Input is a named input of a step, with its origin.
@@ -308,14 +309,25 @@ func (r *Recipe) SetInput(arg string) error {
 		return err
 	}
 	r.Sets = append(r.Sets, "--input "+arg)
+	in := Input{Name: name, From: from, Pos: pos}
 	i := slices.IndexFunc(s.Inputs, func(in Input) bool { return in.Name == name })
+	if i < 0 && s.Command != nil { // only the recipe says which inputs a command has
+		names := make([]string, len(s.Inputs))
+		for i, in := range s.Inputs {
+			names[i] = in.Name
+		}
+		return Error(pos, Suggest(name, names, "its inputs are"), "step %s has no input %s", s.Name, name)
+	}
 	switch {
 	case i >= 0 && from == "":
 		s.Inputs = slices.Delete(s.Inputs, i, i+1)
 	case i >= 0:
-		s.Inputs[i] = Input{Name: name, From: from, Pos: pos}
+		s.Inputs[i] = in
 	case from != "":
-		s.Inputs = append(s.Inputs, Input{Name: name, From: from, Pos: pos})
+		s.Inputs = append(s.Inputs, in)
+	}
+	if from == "" && s.Command == nil {
+		s.Removed = append(s.Removed, in)
 	}
 	return nil
 }

@@ -62,6 +62,12 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	case 0:
 		return n, Error(Pos{file, 1, 1}, "pipeline new writes a recipe for your own data", "the file is empty")
 	case 1:
+		for _, n := range ast.Filter(ast.StringType, bodies[0]) {
+			if strings.ContainsRune(n.(*ast.StringNode).Value, 0) {
+				return node{}, Error(position(file, n.GetToken()), "no argument of a program can contain one",
+					"the text contains a NUL character (\\0)")
+			}
+		}
 		return newNode(bodies[0], file), nil
 	}
 	return n, Error(position(file, bodies[1].GetToken()), "use one file per recipe", "a second YAML document starts here")
