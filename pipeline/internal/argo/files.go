@@ -85,8 +85,9 @@ func refusePaths(n *graph.Node) error {
 	for _, term := range n.Step.When {
 		for _, name := range term.Steps {
 			if p, ok := pathParam(n.Mentions[name]); ok {
-				return recipe.Error(term.Pos, "remove the condition from the recipe that you export", "step %s: when: a pod cannot "+
-					"check the parameters of step %s, because its parameter %s is a path on this machine", n.Name(), name, p)
+				return recipe.Error(term.Pos, "remove the condition from the recipe that you export",
+					"step %s: when: a pod cannot check the parameters of step %s, because its parameter %s is a path on this machine",
+					n.Name(), name, p)
 			}
 		}
 	}
