@@ -152,6 +152,21 @@ func TestFiles(t *testing.T) {
 	if _, _, err := s.PutFile(t.Context(), filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("PutFile of a missing file: error %v, want os.ErrNotExist", err)
 	}
+	// Files that change or cannot be read while they are sent are no failures of the store.
+	write := func(text string) {
+		if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	write(content[1:] + "?")
+	_, _, err = s.PutFile(t.Context(), from, func(int64, int64) { write(content) })
+	if !errors.Is(err, objectstore.ErrContent) || failure.ClassOf(err) != failure.Integrity ||
+		!strings.Contains(failure.HintOf(err), "store it again") {
+		t.Errorf("PutFile of a changing file: error %v (%v), want ErrContent (integrity)", err, failure.ClassOf(err))
+	}
+	if _, _, err := s.PutFile(t.Context(), dir, nil); failure.ClassOf(err) != failure.Input {
+		t.Errorf("PutFile of a directory: error %v (%v), want class input", err, failure.ClassOf(err))
+	}
 	if err := s.Fetch(t.Context(), noBlob, filepath.Join(dir, "absent")); !errors.Is(err, artifact.ErrNotFound) {
 		t.Errorf("Fetch of a missing blob: error %v, want ErrNotFound", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
@@ -32,13 +33,13 @@ const hintCorruptBlob = "move damaged blobs aside with pipeline store check --de
 func (s *Store) PutFile(ctx context.Context, path string, sent func(done, size int64)) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", 0, err
+		return "", 0, failure.New(failure.Input, "", "%w", err)
 	}
 	defer f.Close()
 	sum := sha256.New()
 	size, err := io.Copy(sum, f)
 	if err != nil {
-		return "", 0, fmt.Errorf("digest %s: %w", path, err)
+		return "", 0, failure.New(failure.Input, "", "digest %s: %w", path, err)
 	}
 	d := SumDigest(sum.Sum(nil))
 	if err := s.putBlob(ctx, d, &counted{ReadSeeker: f, size: size, sent: sent}, size); err != nil {

@@ -52,10 +52,11 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// FailureClass implements failure.Carrier. It returns the class of Kind if Kind has one, otherwise failure.Store.
+// FailureClass implements failure.Carrier. It returns the class of Kind or, if Kind is nil, of Err. It returns
+// failure.Store if that has no class. Err has one if the data to store cannot be read or has changed.
 func (e *Error) FailureClass() failure.Class {
 	var c failure.Carrier
-	if errors.As(e.Kind, &c) {
+	if errors.As(e.Kind, &c) || e.Kind == nil && errors.As(e.Err, &c) {
 		return c.FailureClass()
 	}
 	return failure.Store

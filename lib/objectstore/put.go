@@ -18,6 +18,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/failure"
 )
 
 const (
@@ -257,12 +259,12 @@ func (s *source) next() (part []byte, last bool, err error) {
 	n, err := io.CopyN(&buf, s.r, s.part)
 	s.total += n
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, false, fmt.Errorf("read the data to store: %w", err)
+		return nil, false, unreadable(err)
 	}
 	if _, err := s.r.Peek(1); errors.Is(err, io.EOF) {
 		last = true
 	} else if err != nil {
-		return nil, false, fmt.Errorf("read the data to store: %w", err)
+		return nil, false, unreadable(err)
 	}
 	if s.size >= 0 && (s.total > s.size || last && s.total < s.size || !last && s.total == s.size) {
 		return nil, false, fmt.Errorf("%w: %d bytes announced, %s", ErrContent, s.size, s.found(last))
@@ -274,6 +276,11 @@ func (s *source) next() (part []byte, last bool, err error) {
 		}
 	}
 	return buf.Bytes(), last, nil
+}
+
+// unreadable returns the error for a stream that cannot be read, which is no failure of the store.
+func unreadable(err error) error {
+	return failure.Default(failure.Input, "", fmt.Errorf("read the data to store: %w", err))
 }
 
 func (s *source) found(last bool) string {

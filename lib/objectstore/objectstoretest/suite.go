@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
@@ -181,15 +182,17 @@ func testAnnounced(t *testing.T, s objectstore.Store) {
 		"large wrong":     {bytes.NewReader(data), -1, objectstore.PutOptions{SHA256: hex.EncodeToString(sum[:])}},
 	} {
 		_, err := s.Put(t.Context(), "k", c.r, c.size, c.opt)
-		if !errors.Is(err, objectstore.ErrContent) {
-			t.Errorf("%s: error %v, want ErrContent", name, err)
+		if !errors.Is(err, objectstore.ErrContent) || failure.ClassOf(err) != failure.Integrity {
+			t.Errorf("%s: error %v of class %v, want ErrContent of class integrity", name, err, failure.ClassOf(err))
 		}
 	}
 	broken := errors.New("disk on fire")
 	for _, before := range [][]byte{nil, data} {
 		r := io.MultiReader(bytes.NewReader(before), iotest.ErrReader(broken))
-		if _, err := s.Put(t.Context(), "k", r, -1, objectstore.PutOptions{}); !errors.Is(err, broken) {
-			t.Errorf("the reader's error is reported as %v, want %v", err, broken)
+		_, err := s.Put(t.Context(), "k", r, -1, objectstore.PutOptions{})
+		if !errors.Is(err, broken) || failure.ClassOf(err) != failure.Input {
+			t.Errorf("the reader's error is reported as %v of class %v, want %v of class input", err, failure.ClassOf(err),
+				broken)
 		}
 	}
 	if _, err := s.Head(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
