@@ -8,8 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"vapo/lib/failure"
+	"vapo/pipeline/internal/runner"
 )
 
 // A hook gets the document of the run, whether the run succeeds or fails. A hook that fails causes only a warning.
@@ -39,6 +41,32 @@ func TestHook(t *testing.T) {
 		!strings.Contains(res.stderr, "warning: the hook failed: exit status 3") {
 		t.Errorf("exit code %d, want 0 and a warning that the hook failed\n%s", res.code, res.stderr)
 	}
+}
+
+// A hook may leave a process behind. One that takes too long is stopped with its processes.
+func TestHookProcesses(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	// The process in the background holds standard error of the program, so that w.run waits for it.
+	res := w.run("run", "one.yaml", "--hook", "(sleep 2; echo later) & echo mailed")
+	if res.code != 0 || strings.Contains(res.stderr, "warning") || !strings.HasSuffix(res.stderr, "mailed\nlater\n") {
+		t.Errorf("exit code %d, want 0, no warning, and what the process left behind prints\n%s", res.code, res.stderr)
+	}
+
+	var stderr strings.Builder
+	a := &app{stderr: &stderr}
+	a.raw.stderr = &stderr
+	a.callHook(t.Context(), "sleep 100 & echo $! >"+filepath.Join(w.dir, "left")+"; wait", &runner.Run{State: runner.Done},
+		time.Second)
+	if got, want := stderr.String(), "warning: the hook failed: stopped after 1s\n"; got != want {
+		t.Errorf("a hook that takes too long prints %q, want %q", got, want)
+	}
+	left := "/proc/" + strings.TrimSpace(read(t, filepath.Join(w.dir, "left"))) + "/cmdline"
+	eventually(t, "the process of the hook has ended", func() bool {
+		line, _ := os.ReadFile(left) // empty after its end, until its parent knows
+		return len(line) == 0
+	})
 }
 
 func TestDetailedExitcode(t *testing.T) {

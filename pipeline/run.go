@@ -47,7 +47,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if c.Hook != "" {
-		a.callHook(ctx, c.Hook, record)
+		a.callHook(ctx, c.Hook, record, hookTime)
 	}
 	a.changed = c.DetailedExitcode && computed(record)
 	return err
