@@ -45,6 +45,15 @@ func TestReadOnlyStore(t *testing.T) {
 
 // readOnly starts a proxy to the store at an endpoint that rejects writes, and returns the proxy's endpoint.
 func readOnly(t *testing.T, endpoint string) string {
+	return refusing(t, endpoint, func(*http.Request) bool { return true })
+}
+
+// noBlobs is readOnly for a proxy that rejects only new blobs.
+func noBlobs(t *testing.T, endpoint string) string {
+	return refusing(t, endpoint, func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/blobs/") })
+}
+
+func refusing(t *testing.T, endpoint string, refuses func(write *http.Request) bool) string {
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +62,7 @@ func readOnly(t *testing.T, endpoint string) string {
 		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
 	}}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || !refuses(r) {
 			proxy.ServeHTTP(w, r)
 			return
 		}

@@ -85,7 +85,7 @@ func writeReport(run *report.Run, path string) error {
 // readRun fetches everything that the report of a run shows.
 func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*report.Run, error) {
 	page := &report.Run{
-		Name: run.Name, About: run.About, RecipeYAML: []byte(run.RecipeYAML),
+		Name: run.Name, About: run.About, RecipeYAML: []byte(run.RecipeYAML), Error: run.Error,
 		Started: run.Started, Wall: time.Duration(run.WallSeconds * float64(time.Second)), Store: run.Store,
 	}
 	for _, set := range run.Sets {

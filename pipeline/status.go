@@ -35,6 +35,8 @@ type runStatus struct {
 	document
 	runItem
 	Sets     []string     `json:"sets,omitempty"`
+	Error    string       `json:"error,omitempty"`
+	Hint     string       `json:"hint,omitempty"`
 	Steps    []stepStatus `json:"steps"`
 	Warnings []string     `json:"warnings,omitempty"`
 }
@@ -66,7 +68,8 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 // runStatus returns the document that describes a run.
 func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 	st := runStatus{
-		document: version1, runItem: a.item(store, run), Sets: run.Sets, Steps: []stepStatus{}, Warnings: run.Warnings,
+		document: version1, runItem: a.item(store, run), Sets: run.Sets, Error: run.Error, Hint: run.Hint,
+		Steps: []stepStatus{}, Warnings: run.Warnings,
 	}
 	for _, s := range run.Steps {
 		if s.Idle() {
@@ -98,6 +101,12 @@ func (st runStatus) table(w io.Writer) {
 	fmt.Fprintln(w)
 	for _, set := range st.Sets {
 		fmt.Fprintf(w, "  %s\n", asFlag(set))
+	}
+	if st.Error != "" {
+		fmt.Fprintf(w, "error: %s\n", oneLine(st.Error))
+	}
+	if st.Hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", oneLine(st.Hint))
 	}
 	where := "HOST"
 	jobs := slices.ContainsFunc(st.Steps, func(s stepStatus) bool { return s.Place != nil && s.Place.Job != "" })

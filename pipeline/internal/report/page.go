@@ -22,6 +22,7 @@ import (
 type page struct {
 	CSS                               template.CSS
 	Name, About, Started, Wall, Store string
+	Error                             string
 	Total, Cached                     int
 	Failed                            []string
 	Scores                            []score
@@ -95,8 +96,8 @@ type manifest struct {
 }
 
 func newPage(r *Run) (*page, error) {
-	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: program.Duration(r.Wall.Seconds()), Total: len(r.Steps),
-		Recipe: recipeLines(r.RecipeYAML)}
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Error: r.Error, Wall: program.Duration(r.Wall.Seconds()),
+		Total: len(r.Steps), Recipe: recipeLines(r.RecipeYAML)}
 	if p.Name == "" {
 		p.Name = "unnamed"
 	}

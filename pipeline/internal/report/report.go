@@ -29,6 +29,7 @@ type Run struct {
 	Started     time.Time
 	Wall        time.Duration
 	Store       string // where the artifacts are stored, for display
+	Error       string // why the run failed, unless a step has the reason
 	Steps       []Step // in the order of the recipe or of execution
 }
 

@@ -181,6 +181,7 @@ func TestHostileContentIsEscaped(t *testing.T) {
 			e[1:len(e)-1])
 		r := &Run{
 			Name: evil, About: evil, RecipeYAML: []byte(evil + "\nkey: " + evil + " # " + evil), Store: evil,
+			Error: evil,
 			Steps: []Step{
 				{Name: evil, Stage: evil, Ports: evalPorts, Key: evil, Error: evil, Needs: []string{evil, "other"}, Host: evil,
 					Job: evil,

@@ -43,6 +43,8 @@ type Run struct {
 	Started     time.Time     `json:"started"`
 	WallSeconds float64       `json:"wall_seconds"`
 	Exit        failure.Class `json:"exit"`
+	Error       string        `json:"error,omitempty"` // why the run failed, unless a step says so
+	Hint        string        `json:"hint,omitempty"`
 	Warnings    []string      `json:"warnings,omitempty"`
 	Steps       []*Step       `json:"steps"`
 

@@ -136,6 +136,9 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		a.run.State = Terminated
 	default:
 		a.run.State = Failed
+		if f := (*Failure)(nil); !errors.As(err, &f) {
+			a.run.Error, a.run.Hint = err.Error(), failure.HintOf(err)
+		}
 	}
 	_ = a.save(final) // a failure is only a warning
 	r.Display.Ended(a.run)
@@ -332,9 +335,6 @@ func (r *Runner) file(ctx context.Context, path string, keep bool) (string, erro
 		digest, _, err = r.Store.PutFile(ctx, path, func(done, size int64) { r.Display.Uploading(path, done, size) })
 	}
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-			return "", failure.New(failure.Input, "", "importing %s: %w", path, err)
-		}
 		return "", fmt.Errorf("importing %s: %w", path, err)
 	}
 	r.imports.Store(path, string(digest))
