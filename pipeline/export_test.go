@@ -5,10 +5,12 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	yaml3 "go.yaml.in/yaml/v3"
 
 	"vapo/lib/failure"
 )
@@ -34,7 +36,12 @@ steps:
     when: chain_a.*.value < 11
 `
 
-const exportedScript = "#!/bin/sh\ncat lengths/index.tsv notes >table.md\necho \"$@\" >>table.md\n"
+// exportedScript has what Kubernetes would replace: $$ and $(NAME) of a variable that pods have.
+const exportedScript = `#!/bin/sh
+AWS_REGION() { echo region; }
+cat lengths/index.tsv notes >table.md
+echo "$@" "$(AWS_REGION)" '$$' >>table.md
+`
 
 // withExported returns a workplace that has the address of a store, and the recipe above with its files.
 func withExported(t *testing.T) *workplace {
@@ -75,6 +82,28 @@ func TestExportRetries(t *testing.T) {
 	w.env = newWorkplace(t).env
 	if res := w.run(pods[0].args...); res.code != failure.Resources || strings.Contains(res.stderr, "retry") {
 		t.Errorf("exit code %d, want 7 and no retry\n%s", res.code, res.stderr)
+	}
+}
+
+// TestExportNames checks that pods get names and arguments as they are: those that YAML takes for something else, that
+// look like flags, and that Kubernetes would replace.
+func TestExportNames(t *testing.T) {
+	t.Parallel()
+	w := withExported(t)
+	for _, name := range []string{"1e3", "-r.yaml", "$(AWS_REGION).yaml", "a$$b.yaml", "? x.yaml"} {
+		w.write(name, "name: r\nsteps:\n  a: {stage: toy}\n")
+		export := []string{"export", "argo", "./" + name, "--set", "a.file='$$'", "--set", "a.file=null"}
+		for _, p := range podsOf(t, w.must(export...), nil) {
+			if !slices.Contains(p.args, "a.file='$$'") {
+				t.Errorf("recipe %s: the pod gets the arguments %q, want a.file='$$'", name, p.args)
+			}
+			newWorkplace(t).must(p.args...)
+		}
+		var cron struct{ Spec struct{ Schedules []string } }
+		text := w.must(append(export, "--schedule", "? 3 * * *")...)
+		if err := yaml3.Unmarshal([]byte(text), &cron); err != nil || !slices.Equal(cron.Spec.Schedules, []string{"? 3 * * *"}) {
+			t.Errorf("recipe %s: another reader of YAML finds the schedules %q, %v", name, cron.Spec.Schedules, err)
+		}
 	}
 }
 
@@ -121,6 +150,7 @@ func TestExportMistakes(t *testing.T) {
 	w.write("binary.yaml", input("./binary.json"))
 	w.write("two.yaml", input("./half.json")+
 		"  b: {stage: command, run: [cat], inputs: {x: ./other.json}, outputs: {y: y}}\n")
+	w.write("a{{x}}.yaml", input("./half.json"))
 	w.write("other.json", strings.Repeat("1", 60<<10))
 	w.write("sub/up.yaml", input("../half.json"))
 	w.write("sub/program.yaml", "name: r\nsteps:\n  a: {stage: command, run: [../table.sh], outputs: {y: y}}\n")
@@ -148,6 +178,10 @@ func TestExportMistakes(t *testing.T) {
 		{[]string{"nightly.yaml", "--schedule", "61 * * * *"}, []string{"--schedule: end of range (61) above maximum (59)",
 			`hint: for example --schedule "30 2 * * *"`}},
 		{[]string{"nightly.yaml", "--schedule", "TZ=UTC"}, []string{`"TZ=UTC" has a time zone but no times`}},
+		{[]string{"nightly.yaml", "--schedule", ""}, []string{"the argument after --schedule is empty"}},
+		{[]string{"nightly.yaml", "--schedule", " "}, []string{"--schedule: ", "hint: for example"}},
+		{[]string{"nightly.yaml", "--image", " "}, []string{`--image: " " is not the name of a container image`}},
+		{[]string{"a{{x}}.yaml"}, []string{`"a{{x}}.yaml": a workflow cannot have {{`, "hint: rename the file"}},
 		{[]string{"nightly.yaml", "--name", "Nightly"}, []string{
 			`does not accept the name "Nightly"`, "at most 63 lower-case"}},
 		{[]string{"nightly.yaml", "--name", strings.Repeat("x", 53), "--schedule", "@daily"}, []string{

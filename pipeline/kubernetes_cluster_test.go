@@ -293,18 +293,25 @@ func (c *kubernetesCluster) execute(main containerObject, treated fate, stop cha
 	}
 	// Before the word -- comes Argo's executor, which starts the command and forwards signals.
 	command := append(main.Command[slices.Index(main.Command, "--")+1:], main.Args...)
-	cmd := exec.Command(filepath.Join(c.bin, command[0]), command[1:]...)
-	cmd.Dir, cmd.Env = dir, []string{"TMPDIR=" + dir}
-	for _, v := range main.Env {
-		cmd.Env = append(cmd.Env, v.Name+"="+v.Value)
-	}
+	vars := map[string]string{"TMPDIR": dir}
 	for _, f := range main.EnvFrom {
 		var secret struct{ Data map[string]string }
 		c.call("GET", coreAPI+"secrets/"+f.SecretRef.Name, "", &secret)
 		for name, value := range secret.Data {
 			text, _ := base64.StdEncoding.DecodeString(value) // the API has encoded it
-			cmd.Env = append(cmd.Env, name+"="+string(text))
+			vars[name] = string(text)
 		}
+	}
+	for _, v := range main.Env {
+		vars[v.Name] = expanded(v.Value, vars)
+	}
+	for i := range command {
+		command[i] = expanded(command[i], vars)
+	}
+	cmd := exec.Command(filepath.Join(c.bin, command[0]), command[1:]...)
+	cmd.Dir = dir
+	for name, value := range vars {
+		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -146,7 +147,9 @@ func podsOf(t *testing.T, text string, given map[string]string) (pods []pod) {
 	if err := yaml.Unmarshal([]byte(text), &w); err != nil {
 		t.Fatal(err)
 	}
-	var global []string // pairs of a placeholder and its value
+	// Pairs of a placeholder and its value.
+	global := []string{"{{workflow.creationTimestamp.RFC3339}}", "2026-11-27T09:30:00Z",
+		"{{workflow.uid}}", "c0ffee00-1111-4222-8333-444455556666"}
 	for _, p := range w.Spec.Arguments.Parameters {
 		if value, ok := given[p.Name]; ok {
 			p.Value = value
@@ -168,11 +171,13 @@ func podsOf(t *testing.T, text string, given map[string]string) (pods []pod) {
 			t.Errorf("task %s: command %v in %s, want pipeline in /tmp", task.Name, c.Command, c.WorkingDir)
 		}
 		p := pod{task: task.Name, needs: task.Dependencies}
-		for _, arg := range c.Args {
-			p.args = append(p.args, fill(arg))
-		}
+		vars := map[string]string{}
 		for _, v := range c.Env {
-			p.env = append(p.env, v.Name+"="+fill(v.Value))
+			vars[v.Name] = expanded(fill(v.Value), vars)
+			p.env = append(p.env, v.Name+"="+vars[v.Name])
+		}
+		for _, arg := range c.Args {
+			p.args = append(p.args, expanded(fill(arg), vars))
 		}
 		for _, from := range c.EnvFrom {
 			p.secrets = append(p.secrets, from.SecretRef.Name)
@@ -180,6 +185,22 @@ func podsOf(t *testing.T, text string, given map[string]string) (pods []pod) {
 		pods = append(pods, p)
 	}
 	return pods
+}
+
+var expansion = regexp.MustCompile(`\$\$|\$\([^)]*\)`)
+
+// expanded does what Kubernetes does with arguments and with the values of variables: $$ stands for $, and $(NAME) for
+// the value of a variable, if there is one (third_party/forked/golang/expansion in k8s.io/kubernetes).
+func expanded(text string, vars map[string]string) string {
+	return expansion.ReplaceAllStringFunc(text, func(found string) string {
+		if found == "$$" {
+			return "$"
+		}
+		if value, ok := vars[found[2:len(found)-1]]; ok {
+			return value
+		}
+		return found
+	})
 }
 
 const podRecipe = `name: pods
@@ -201,7 +222,7 @@ steps:
   score: {stage: eval, foreach: samples, inputs: {samples: samples.samples, reference: data.test}}
   table:
     stage: command
-    run: [./table.sh, '{{x}}']
+    run: [./table.sh, '{{x}}', $$]
     inputs: {lengths: score.*.score, notes: ./sub/notes.txt}
     outputs: {table: table.md}
   never: {stage: eval, inputs: {samples: data.test, reference: data.train}, when: score.*.value < 0}

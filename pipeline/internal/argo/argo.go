@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/robfig/cron/v3"
@@ -80,7 +81,7 @@ func Export(g *graph.Graph, o Options) ([]byte, error) {
 		object.Spec = spec
 	} else {
 		object.Kind = "CronWorkflow"
-		object.Spec = cronSpec{Schedules: []string{o.Schedule}, ConcurrencyPolicy: "Forbid",
+		object.Spec = cronSpec{Schedules: []text{text(o.Schedule)}, ConcurrencyPolicy: "Forbid",
 			SuccessfulJobsHistoryLimit: 3, FailedJobsHistoryLimit: 3, WorkflowSpec: spec}
 	}
 	document, err := yaml.MarshalWithOptions(object, style...)
@@ -104,10 +105,14 @@ func (o Options) check() error {
 		return failure.New(failure.Usage, "a name has lower-case letters, digits and -, for example vapo-store",
 			"--secret: Kubernetes does not accept the name %q", o.Secret)
 	}
-	for _, arg := range append([]string{o.Image}, o.Args...) {
-		if strings.Contains(arg, "{{") || strings.ContainsFunc(arg, unicode.IsControl) {
-			return failure.New(failure.Usage, "write the value into the recipe instead", "%q: a workflow cannot have {{ or "+
-				"characters such as line breaks there", arg)
+	if strings.ContainsFunc(o.Image, unicode.IsSpace) {
+		return failure.New(failure.Usage, "for example --image registry.example.org/vapo:1.0",
+			"--image: %q is not the name of a container image", o.Image)
+	}
+	for _, arg := range append([]string{o.Image, o.Recipe, o.Store, o.Endpoint, o.Region}, o.Args...) {
+		if strings.Contains(arg, "{{") || strings.ContainsFunc(arg, unicode.IsControl) || !utf8.ValidString(arg) {
+			return failure.New(failure.Usage, "rename the file, or write the value into the recipe", "%q: a workflow cannot have "+
+				"{{ or characters such as line breaks there", arg)
 		}
 	}
 	return nil
@@ -141,8 +146,8 @@ func (o Options) workflow(g *graph.Graph) spec {
 	taskNames := unique{}
 	out := spec{
 		Entrypoint: entrypoint,
-		Arguments: arguments{[]parameter{{"image", text(o.Image)}, {"store", text(o.Store)},
-			{"endpoint", text(o.Endpoint)}, {"region", text(o.Region)}, {"files", o.Files}}},
+		Arguments: arguments{[]parameter{{"image", text(o.Image)}, {"store", literal(o.Store)},
+			{"endpoint", literal(o.Endpoint)}, {"region", literal(o.Region)}, {"files", o.Files}}},
 		PodSpecPatch: fmt.Sprintf(`{"terminationGracePeriodSeconds": %.0f}`, podGrace.Seconds()),
 		Volumes:      []volume{{Name: "tmp"}},
 		Templates:    []template{{Name: entrypoint, DAG: &dag{}}},
@@ -182,11 +187,18 @@ func (u unique) add(like string) text {
 
 // template returns the template for the pods of a step.
 func (o Options) template(name text, s *recipe.Step) template {
+	args := []text{"exec", literal(o.Recipe), "{{inputs.parameters.step}}", "--files", "{{workflow.parameters.files}}",
+		"--grace", text(grace.String())}
+	if strings.HasPrefix(o.Recipe, "-") { // not a flag
+		args[1] = "./" + args[1]
+	}
+	for _, arg := range o.Args {
+		args = append(args, literal(arg))
+	}
 	t := template{Name: name, Inputs: &inputs{[]named{{"step"}}}, Container: &container{
 		Image:   "{{workflow.parameters.image}}",
 		Command: []string{"pipeline"},
-		Args: append([]string{"exec", o.Recipe, "{{inputs.parameters.step}}", "--files", "{{workflow.parameters.files}}",
-			"--grace", grace.String()}, o.Args...),
+		Args:    args,
 		Env: []parameter{{"VAPO_STORE", "{{workflow.parameters.store}}"},
 			{"AWS_ENDPOINT_URL", "{{workflow.parameters.endpoint}}"}, {"AWS_REGION", "{{workflow.parameters.region}}"}},
 		EnvFrom: []envFrom{{named{text(o.Secret)}}},

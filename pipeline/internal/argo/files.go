@@ -124,8 +124,8 @@ func (f fileSet) add(path string, data []byte) error {
 	return nil
 }
 
-// encode returns the files as JSON. It escapes more than JSON requires: Argo would replace what is in {{…}}, and YAML
-// refuses some characters or takes them for the end of a line.
+// encode returns the files as JSON. It escapes more than JSON requires: Argo would replace what is in {{…}}, Kubernetes
+// would replace $$ and $(…), and YAML refuses some characters or takes them for the end of a line.
 func (f fileSet) encode() (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -134,7 +134,7 @@ func (f fileSet) encode() (string, error) {
 	err := e.Encode(f)
 	var out strings.Builder
 	for i, r := range strings.TrimSpace(b.String()) {
-		if unicode.IsPrint(r) && (r != '{' || i == 0) || r == '\n' {
+		if unicode.IsPrint(r) && (r != '{' || i == 0) && r != '$' || r == '\n' {
 			out.WriteRune(r)
 			continue
 		}

@@ -5,16 +5,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
+	yaml3 "go.yaml.in/yaml/v3"
 )
 
-// FuzzFiles checks that files survive the way into a pod, and that Argo finds nothing to replace in them.
+// FuzzFiles checks that files survive the way into a pod, and that Argo and Kubernetes find nothing to
+// replace in them.
 func FuzzFiles(f *testing.F) {
 	f.Add("r.yaml", "name: r\nsteps: {a: {stage: x}}\n", "sub/x.sh", "echo {{x}} \\u007b \"'\t\r\n\x00 <&>")
 	f.Add("a", "", "b", "\n\n")
+	f.Add("r.yaml", "$$ $(VAPO_STORE) ${x}", "$(a)", "$")
 	f.Add("a", "\x7f\u0085\u2028\ufeff\U000e0001\U0001f600", "ä", "ö\u00a0")
 	f.Fuzz(func(t *testing.T, name1, text1, name2, text2 string) {
 		if !filepath.IsLocal(name1) || !filepath.IsLocal(name2) || !utf8.ValidString(name1+name2) {
@@ -27,7 +31,7 @@ func FuzzFiles(f *testing.F) {
 			}
 		}
 		encoded, err := files.encode()
-		if err != nil || strings.Contains(encoded, "{{") {
+		if err != nil || strings.Contains(encoded, "{{") || strings.Contains(encoded, "$") {
 			t.Fatalf("%v\n%s", err, encoded)
 		}
 		document, err := yaml.MarshalWithOptions(parameter{"files", encoded}, style...)
@@ -93,4 +97,28 @@ func TestNames(t *testing.T) {
 			t.Errorf("%d bytes: %s, want %s", bytes, got, want)
 		}
 	}
+}
+
+// FuzzText checks that another reader of YAML takes a text for what it is, as the one of Kubernetes must.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{
+		"? 3 * * *", "*/5 2 * * *", "@daily", "1e3", "y", "no", "~", "=", "<<", ".5", "+1", "-1", "--set", "a: b", "a:", "- a",
+		"a #b", "# a", "!a", "&a", "%a", "`a`", "'a'", "\"a\"", "a\\", "{{inputs.parameters.step}}", "{a}", "[a]", "", " a ", "ä",
+		"null", "0x1f", "12:30", "2026-11-27", "\u00a0", "\u2028", "\U0001f600", "a\u0085", "$$",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+			t.Skip() // check refuses it
+		}
+		document, err := yaml.MarshalWithOptions(container{Args: []text{text(s)}}, style...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read struct{ Args []any }
+		if err := yaml3.Unmarshal(document, &read); err != nil || len(read.Args) != 1 || read.Args[0] != s {
+			t.Errorf("%q became %v, %v:\n%s", s, read.Args, err, document)
+		}
+	})
 }

@@ -1,22 +1,30 @@
 package argo
 
 import (
+	"regexp"
 	"strconv"
-	"unicode"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 )
 
-// text is a line of text from the user. goccy/go-yaml writes some texts without quotes, such as 1e3, that Kubernetes
-// reads as numbers.
+// text is a line of text from the user.
 type text string
 
+// plain matches texts that goccy/go-yaml writes as every reader of YAML understands them. It writes others without
+// quotes, such as 1e3, "? 3" and y, that Kubernetes reads as a number, a mapping and a truth value.
+var plain = regexp.MustCompile(`^(--)?[A-Za-z][A-Za-z0-9_./:=-]*[A-Za-z0-9]$|^\{\{[a-z.]+\}\}$`)
+
 func (s text) MarshalYAML() ([]byte, error) {
-	if s != "" && unicode.IsDigit(rune(s[0])) {
-		return []byte(strconv.Quote(string(s))), nil
+	if plain.MatchString(string(s)) {
+		return yaml.Marshal(string(s))
 	}
-	return yaml.Marshal(string(s))
+	return []byte(strconv.Quote(string(s))), nil
 }
+
+// literal returns s in the form in which Kubernetes passes it on as s. In arguments and variables, it replaces $$ by $,
+// and $(NAME) by the value of a variable.
+func literal(s string) text { return text(strings.ReplaceAll(s, "$", "$$")) }
 
 // These types are the parts of Argo's and Kubernetes' objects that an export uses, with the same names of fields.
 
@@ -33,11 +41,11 @@ type metadata struct {
 
 // cronSpec needs Argo 3.6; before, a CronWorkflow had only one schedule.
 type cronSpec struct {
-	Schedules                  []string `yaml:"schedules"`
-	ConcurrencyPolicy          string   `yaml:"concurrencyPolicy"`
-	SuccessfulJobsHistoryLimit int      `yaml:"successfulJobsHistoryLimit"`
-	FailedJobsHistoryLimit     int      `yaml:"failedJobsHistoryLimit"`
-	WorkflowSpec               spec     `yaml:"workflowSpec"`
+	Schedules                  []text `yaml:"schedules"`
+	ConcurrencyPolicy          string `yaml:"concurrencyPolicy"`
+	SuccessfulJobsHistoryLimit int    `yaml:"successfulJobsHistoryLimit"`
+	FailedJobsHistoryLimit     int    `yaml:"failedJobsHistoryLimit"`
+	WorkflowSpec               spec   `yaml:"workflowSpec"`
 }
 
 type spec struct {
@@ -106,7 +114,7 @@ type backoff struct {
 type container struct {
 	Image        string      `yaml:"image"`
 	Command      []string    `yaml:"command"`
-	Args         []string    `yaml:"args"`
+	Args         []text      `yaml:"args"`
 	Env          []parameter `yaml:"env"`
 	EnvFrom      []envFrom   `yaml:"envFrom"`
 	WorkingDir   string      `yaml:"workingDir"`
