@@ -2,17 +2,20 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	yaml3 "go.yaml.in/yaml/v3"
 
 	"vapo/lib/failure"
+	"vapo/pipeline/internal/runner"
 )
 
 var updateGolden = flag.Bool("update", false, "rewrite the golden file of export argo")
@@ -100,10 +103,65 @@ func TestExportNames(t *testing.T) {
 			newWorkplace(t).must(p.args...)
 		}
 		var cron struct{ Spec struct{ Schedules []string } }
-		text := w.must(append(export, "--schedule", "? 3 * * *")...)
-		if err := yaml3.Unmarshal([]byte(text), &cron); err != nil || !slices.Equal(cron.Spec.Schedules, []string{"? 3 * * *"}) {
+		const schedule = "? 3 * * *"
+		text := w.must(append(export, "--schedule", schedule)...)
+		if err := yaml3.Unmarshal([]byte(text), &cron); err != nil || !slices.Equal(cron.Spec.Schedules, []string{schedule}) {
 			t.Errorf("recipe %s: another reader of YAML finds the schedules %q, %v", name, cron.Spec.Schedules, err)
 		}
+	}
+}
+
+// TestExportHistory checks that all pods of a workflow are in one run of the history, also if they end at once, and
+// that a collection keeps their results together.
+func TestExportHistory(t *testing.T) {
+	t.Parallel()
+	w := withExported(t)
+	w.write("history.yaml", `name: history
+about: It takes {a.steps}, {b.steps} and {c.steps} steps.
+steps:
+  a: {stage: toy, params: {steps: 30, delay: 0.02, salt: 1}}
+  b: {stage: toy, params: {steps: 30, delay: 0.02, salt: 2}}
+  c: {stage: toy, params: {steps: 30, delay: 0.02, salt: 3}}
+  d: {stage: toy, inputs: {data: a.out}, params: {fail: numeric}}
+`)
+	pods := podsOf(t, w.must("export", "argo", "history.yaml"), nil)
+	cloud := newWorkplace(t)
+	cloud.env = append(cloud.env, cloud.serve()...)
+	var running sync.WaitGroup
+	for _, p := range pods[:3] {
+		running.Go(func() {
+			if res := cloud.run(p.args...); res.code != 0 {
+				t.Errorf("task %s: exit code %d\n%s", p.task, res.code, res.stderr)
+			}
+		})
+	}
+	running.Wait()
+	want := map[string]string{"a": "done", "b": "done", "c": "done"}
+	cloud.wantStates("three pods at once", want)
+	status := func() (st runStatus) {
+		if err := json.Unmarshal([]byte(cloud.must("status", "--json")), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	if st := status(); st.State != runner.Running || st.Run != "20261127-093000000-c0ffee00" {
+		t.Errorf("run %s is %s; want 20261127-093000000-c0ffee00, which is running until the last pod ends", st.Run, st.State)
+	}
+	cloud.must(pods[0].args...) // as after the loss of a pod that had published its result
+	cloud.wantStates("a pod again", want)
+	cloud.fails(failure.Numeric, nil, pods[3].args...)
+	want["d"] = "failed"
+	cloud.wantStates("a pod that fails", want)
+	if st := status(); st.State != runner.Failed {
+		t.Errorf("the run is %s, want failed", st.State)
+	}
+	cloud.must("report")
+	if page := read(t, cloud.latest("report.html")); !strings.Contains(page, "It takes 30, 30 and 30 steps.") {
+		t.Error("the report lacks the description of the recipe with its values")
+	}
+	cloud.must("store", "gc", "--keep-last", "1", "--grace", "0s", "--delete")
+	for _, step := range []string{"a", "b", "c"} {
+		cloud.must("get", step+".out", step+".json")
 	}
 }
 
@@ -126,7 +184,8 @@ steps:
 	if len(pods) != 4 { // data, two shards of b, and b
 		t.Errorf("%d pods, want 4", len(pods))
 	}
-	cloud.wantStates("the last pod", map[string]string{"data": "cached", "b": "done"})
+	cloud.wantStates("the workflow", map[string]string{
+		"data": "done", "b[shard=1]": "done", "b[shard=2]": "done", "b": "done"})
 
 	cloud.write("some.yaml", "name: some\nsteps:\n  other: {stage: tyo}\n  b: {stage: toy, inputs: {data: other.out}}\n"+
 		"  c: {stage: toy}\n")

@@ -13,6 +13,7 @@ import (
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/lib/program"
+	"vapo/pipeline/internal/argo"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/runner"
 )
@@ -62,7 +63,8 @@ type execCmd struct {
 	Job       string `hidden:"" help:"Run as a job with its files in this directory." type:"path" placeholder:"DIR"`
 	Described string `hidden:"" help:"Digest that the description of the stage must have." placeholder:"DIGEST"`
 
-	Files string `hidden:"" help:"Run in an exported workflow, in which RECIPE is one of these files." placeholder:"JSON"`
+	Files    string `hidden:"" help:"Run in an exported workflow; RECIPE is one of these files." placeholder:"JSON"`
+	Workflow string `hidden:"" help:"The exported workflow to which this step belongs." placeholder:"STARTED/UID/STEPS"`
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
@@ -79,6 +81,12 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 		}
 		defer remove()
 		run.check = leaveRetries
+	}
+	if c.Workflow != "" {
+		var err error
+		if opt.Workflow, err = argo.ParseID(c.Workflow); err != nil {
+			return err
+		}
 	}
 	_, err := a.runRecipe(ctx, run, opt)
 	return err

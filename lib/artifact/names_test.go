@@ -1,12 +1,16 @@
 package artifact_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"vapo/lib/artifact"
 	"vapo/lib/objectstore"
@@ -153,4 +157,37 @@ func FuzzParseDigest(f *testing.F) {
 			t.Fatalf("%q is accepted as a digest and parses to %q", s, d)
 		}
 	})
+}
+
+// TestUpdateRun checks that no update of a run is lost if several happen at once.
+func TestUpdateRun(t *testing.T) {
+	s := open(t)
+	want := map[string]int{}
+	var group errgroup.Group
+	for i := range 8 {
+		want[fmt.Sprint(i)] = i
+		group.Go(func() error {
+			return s.UpdateRun(t.Context(), "shared", func(document []byte) ([]byte, error) {
+				all := map[string]int{}
+				if document != nil {
+					if err := json.Unmarshal(document, &all); err != nil {
+						return nil, err
+					}
+				}
+				all[fmt.Sprint(i)] = i
+				return json.Marshal(all)
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	document, err := s.Run(t.Context(), "shared")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	if err := json.Unmarshal(document, &got); err != nil || !maps.Equal(got, want) {
+		t.Errorf("the run has %v, %v; want %v", got, err, want)
+	}
 }

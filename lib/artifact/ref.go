@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -167,6 +168,37 @@ func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 		return fmt.Errorf("run %s: its document is not JSON", id)
 	}
 	return s.put(ctx, key, document, objectstore.PutOptions{})
+}
+
+// UpdateRun replaces the document of a run by what change makes of it. Without such a run, change gets nil. If another
+// program updates the run at the same time, UpdateRun starts again, so change may be called several times.
+func (s *Store) UpdateRun(ctx context.Context, id string, change func(document []byte) ([]byte, error)) error {
+	key, err := runKey(id)
+	if err != nil {
+		return err
+	}
+	for {
+		old, info, err := s.readDocument(ctx, key)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		document, err := change(old)
+		if err != nil {
+			return err
+		}
+		if !json.Valid(document) {
+			return fmt.Errorf("run %s: its document is not JSON", id)
+		}
+		err = s.put(ctx, key, document, objectstore.PutOptions{IfAbsent: old == nil, IfMatch: info.ETag})
+		if !errors.Is(err, objectstore.ErrExists) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(rand.N(200 * time.Millisecond)): // so that two programs do not meet again and again
+		}
+	}
 }
 
 // Run returns the document of a run. It fails with ErrNotFound if no run has that ID.

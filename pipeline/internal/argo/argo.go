@@ -29,6 +29,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
+	"vapo/pipeline/internal/runner"
 )
 
 // Options say how the steps of a recipe run as pods.
@@ -111,8 +112,8 @@ func (o Options) check() error {
 	}
 	for _, arg := range append([]string{o.Image, o.Recipe, o.Store, o.Endpoint, o.Region}, o.Args...) {
 		if strings.Contains(arg, "{{") || strings.ContainsFunc(arg, unicode.IsControl) || !utf8.ValidString(arg) {
-			return failure.New(failure.Usage, "rename the file, or write the value into the recipe", "%q: a workflow cannot have "+
-				"{{ or characters such as line breaks there", arg)
+			return failure.New(failure.Usage, "rename the file, or write the value into the recipe",
+				"%q: a workflow cannot have {{ or characters such as line breaks there", arg)
 		}
 	}
 	return nil
@@ -156,7 +157,7 @@ func (o Options) workflow(g *graph.Graph) spec {
 		base := n.Step.Base
 		if templates[base] == "" {
 			templates[base] = names.add(base)
-			out.Templates = append(out.Templates, o.template(templates[base], n.Step))
+			out.Templates = append(out.Templates, o.template(templates[base], n.Step, len(g.Nodes)))
 		}
 		t := task{Name: taskNames.add(n.Name()), Template: templates[base],
 			Arguments: arguments{[]parameter{{"step", text(n.Name())}}}}
@@ -185,10 +186,30 @@ func (u unique) add(like string) text {
 	return text(name)
 }
 
-// template returns the template for the pods of a step.
-func (o Options) template(name text, s *recipe.Step) template {
+// workflowID is when a workflow was created, and its unique ID.
+const workflowID = "{{workflow.creationTimestamp.RFC3339}}/{{workflow.uid}}"
+
+// ParseID reads the workflow to which a pod belongs: workflowID, as Argo fills it in, and the number of steps.
+func ParseID(text string) (*runner.Workflow, error) {
+	parts := strings.Split(text, "/")
+	if len(parts) == 3 {
+		started, err := time.Parse(time.RFC3339, parts[0])
+		steps, err2 := strconv.Atoi(parts[2])
+		if err == nil && err2 == nil && uid.MatchString(parts[1]) {
+			return &runner.Workflow{UID: parts[1], Started: started.UTC(), Steps: steps}, nil
+		}
+	}
+	return nil, failure.New(failure.Usage, "pass the text that pipeline export has written, as Argo completes it",
+		"--workflow: %q is not STARTED/UID/STEPS", text)
+}
+
+// uid matches the unique ID of an object in Kubernetes.
+var uid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f-]{27}$`)
+
+// template returns the template for the pods of a step, in a workflow with the given number of steps.
+func (o Options) template(name text, s *recipe.Step, steps int) template {
 	args := []text{"exec", literal(o.Recipe), "{{inputs.parameters.step}}", "--files", "{{workflow.parameters.files}}",
-		"--grace", text(grace.String())}
+		"--grace", text(grace.String()), text(fmt.Sprintf("--workflow=%s/%d", workflowID, steps))}
 	if strings.HasPrefix(o.Recipe, "-") { // not a flag
 		args[1] = "./" + args[1]
 	}

@@ -60,6 +60,20 @@ func FuzzFiles(f *testing.F) {
 	})
 }
 
+// FuzzParseID checks that the ID of a workflow can be part of the ID of a run.
+func FuzzParseID(f *testing.F) {
+	f.Add("2026-11-27T09:30:00Z/c0ffee00-1111-4222-8333-444455556666/3")
+	f.Add("2026-11-27T09:30:00+01:00/../../x/3")
+	f.Add(workflowID + "/3")
+	f.Fuzz(func(t *testing.T, text string) {
+		if w, err := ParseID(text); err == nil && strings.ContainsFunc(w.UID, func(r rune) bool {
+			return !strings.ContainsRune("0123456789abcdef-", r)
+		}) {
+			t.Errorf("%q has the ID %q", text, w.UID)
+		}
+	})
+}
+
 // FuzzUnpack checks that no text creates a file outside the directory.
 func FuzzUnpack(f *testing.F) {
 	f.Add(`{"sub/a": ["x"], "b": []}`)
@@ -102,9 +116,9 @@ func TestNames(t *testing.T) {
 // FuzzText checks that another reader of YAML takes a text for what it is, as the one of Kubernetes must.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{
-		"? 3 * * *", "*/5 2 * * *", "@daily", "1e3", "y", "no", "~", "=", "<<", ".5", "+1", "-1", "--set", "a: b", "a:", "- a",
-		"a #b", "# a", "!a", "&a", "%a", "`a`", "'a'", "\"a\"", "a\\", "{{inputs.parameters.step}}", "{a}", "[a]", "", " a ", "ä",
-		"null", "0x1f", "12:30", "2026-11-27", "\u00a0", "\u2028", "\U0001f600", "a\u0085", "$$",
+		"? 3 * * *", "*/5 2 * * *", "@daily", "1e3", "y", "no", "~", "=", "<<", ".5", "+1", "-1", "--set", "a: b", "a:",
+		"- a", "a #b", "# a", "!a", "&a", "%a", "`a`", "'a'", "\"a\"", "a\\", "{{inputs.parameters.step}}", "{a}", "[a]", "",
+		" a ", "ä", "null", "0x1f", "12:30", "2026-11-27", "\u00a0", "\u2028", "\U0001f600", "a\u0085", "$$",
 	} {
 		f.Add(s)
 	}

@@ -157,21 +157,29 @@ func build(
 			n.Params = n.whole.Params
 		}
 	}
-	r.About = expand(r.About, nodes)
+	r.About = expand(r, nodes)
 	return &Graph{Recipe: r, Nodes: ordered}, nil
 }
 
 var stepParam = regexp.MustCompile(`\{([a-z0-9_-]+)\.([a-z0-9-]+)\}`)
 
-// expand replaces {step.param} with the value of the parameter, so that a recipe's description stays true with --set.
-func expand(about string, nodes []*Node) string {
-	return stepParam.ReplaceAllStringFunc(about, func(text string) string {
+// expand returns the recipe's description. It replaces {step.param} with the value of the parameter, so that the
+// description stays true with --set. A step without a node has only the values that the recipe gives.
+func expand(r *recipe.Recipe, nodes []*Node) string {
+	return stepParam.ReplaceAllStringFunc(r.About, func(text string) string {
 		m := stepParam.FindStringSubmatch(text)
 		i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == m[1] })
-		if i < 0 || nodes[i].Params[m[2]] == nil {
-			return text
+		if i >= 0 && nodes[i].Params[m[2]] != nil {
+			return fmt.Sprint(nodes[i].Params[m[2]])
 		}
-		return fmt.Sprint(nodes[i].Params[m[2]])
+		if s, ok := r.Step(m[1]); ok && i < 0 {
+			for _, p := range s.Params {
+				if p.Name == m[2] {
+					return p.Text
+				}
+			}
+		}
+		return text
 	})
 }
 

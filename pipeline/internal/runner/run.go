@@ -158,8 +158,12 @@ func (r *Run) Step(name string) (*Step, bool) {
 func newID(now time.Time) string {
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
-	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "", 1)
-	return stamp + "-" + hex.EncodeToString(b[:])
+	return stamp(now) + "-" + hex.EncodeToString(b[:])
+}
+
+// stamp returns a time to the millisecond, as IDs of runs have it.
+func stamp(t time.Time) string {
+	return strings.Replace(t.UTC().Format("20060102-150405.000"), ".", "", 1)
 }
 
 func newRun(g *graph.Graph, storeName string, now time.Time) *Run {

@@ -69,6 +69,8 @@ type Options struct {
 	// JobDir, if set, says that this process is a job, which executes the step Only. The job keeps its record and its log
 	// in JobDir.
 	JobDir string
+	// Workflow, if set, says that this process is a pod of a workflow, which executes the step Only.
+	Workflow *Workflow
 	// Place says where this process runs. If it names no host, the host is this machine.
 	Place Placement
 }
@@ -223,15 +225,18 @@ func (a *attempt) upload(ctx context.Context) error {
 	return nil
 }
 
-// save stores the run in the history or, in a job, in the job's file. A failure becomes a warning, which is given only
-// once, because no result depends on the history.
+// save stores the run in the history or, in a job, in the job's file. A pod adds its part to the run of its workflow. A
+// failure becomes a warning, which is given only once, because no result depends on the history.
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var err error
-	if a.opt.inJob() {
+	switch {
+	case a.opt.inJob():
 		err = saveJob(a.opt.JobDir, a.opt.Only, a.run)
-	} else {
+	case a.opt.Workflow != nil:
+		err = a.saveInWorkflow(ctx)
+	default:
 		err = a.run.save(ctx, a.Store)
 	}
 	if err != nil && !a.noHistory && ctx.Err() == nil {
