@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,8 +80,10 @@ func (a *app) cluster(f *recipeFlags, e executor, g *graph.Graph, store *openSto
 	if e.Ship {
 		s.Ship = append(s.Ship, s.Program)
 		for _, n := range g.Nodes {
-			if n.Step.Command == nil && !slices.Contains(s.Ship, n.Stage.Path) {
-				s.Ship = append(s.Ship, n.Stage.Path)
+			for _, used := range append(slices.Collect(maps.Values(n.Mentions)), n) {
+				if used.Step.Command == nil && !slices.Contains(s.Ship, used.Stage.Path) {
+					s.Ship = append(s.Ship, used.Stage.Path)
+				}
 			}
 		}
 		copies := func() (string, error) { return filepath.Join(a.local(), "programs"), nil }

@@ -95,7 +95,12 @@ func testSlurmShip(t *testing.T, w *cluster) {
 	if err != nil || len(copies) != 2 {
 		t.Errorf("copies %v of pipeline and toy, %v", copies, err)
 	}
-	w.must(runSmall(t, "data", "--executor", "slurm", "--ship")...) // without the stages of the other steps
+	// With the stages of one step and of its condition, but not those of the other steps.
+	w.write("small.yaml", small+"  few: {stage: prep, params: {n-train: 9}, when: energy.steps > 1}\n")
+	w.must(runSmall(t, "few", "--executor", "slurm", "--ship")...)
+	if left, err := os.ReadDir(filepath.Join(filepath.Dir(w.latest("few.json")), "bin")); err != nil || len(left) != 3 {
+		t.Errorf("the programs of the run are %v, %v; want pipeline, prep and train", left, err)
+	}
 }
 
 // testSlurmShippedSweep runs the recipe sweep.yaml with a small network, here and on the cluster: with instances,
