@@ -90,6 +90,9 @@ func testWorkflowSame(t *testing.T, c *kubernetesCluster, w *workplace) {
 	if got := c.submit("pods"); got.Status.Phase != "Succeeded" {
 		t.Fatalf("the workflow ended as %s:\n%+v", got.Status.Phase, got.Status.Nodes)
 	}
+	if status := w.must("status"); !strings.Contains(status, " of pods: done,") || strings.Contains(status, " cached ") {
+		t.Errorf("the history has the workflow as:\n%s", status)
+	}
 	w.must("run", "pods.yaml")
 	if status := w.must("status"); strings.Contains(status, " done ") {
 		t.Errorf("after the workflow, a run finds:\n%s", status)

@@ -7,6 +7,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +176,7 @@ func expand(r *recipe.Recipe, nodes []*Node) string {
 		if s, ok := r.Step(m[1]); ok && i < 0 {
 			for _, p := range s.Params {
 				if p.Name == m[2] {
-					return p.Text
+					return cmp.Or(p.Text, text)
 				}
 			}
 		}
