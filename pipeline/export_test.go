@@ -144,6 +144,7 @@ steps:
 		}
 		return st
 	}
+	cloud.must("report") // which makes a directory for the run
 	if st := status(); st.State != runner.Running || st.Run != "20261127-093000000-c0ffee00" {
 		t.Errorf("run %s is %s; want 20261127-093000000-c0ffee00, which is running until the last pod ends", st.Run, st.State)
 	}

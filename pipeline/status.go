@@ -153,9 +153,9 @@ func (st runStatus) table(w io.Writer) {
 const interrupted = "interrupted"
 
 // state returns the state of a run. A run that was recorded as running, but whose runner no longer exists, is
-// interrupted.
+// interrupted. The runners of a workflow are never on this machine.
 func (a *app) state(store *openStore, run *runner.Run) string {
-	if run.State == runner.Running {
+	if run.State == runner.Running && run.Workflow == "" {
 		if alive, known := a.runner(store, nil).Alive(run.ID); known && !alive {
 			return interrupted
 		}

@@ -47,6 +47,7 @@ type Run struct {
 	Hint        string        `json:"hint,omitempty"`
 	Warnings    []string      `json:"warnings,omitempty"`
 	Steps       []*Step       `json:"steps"`
+	Workflow    string        `json:"workflow,omitempty"` // UID of the workflow whose pods run the steps, if there is one
 
 	byName map[string]*Step // nil if the run was decoded
 }

@@ -30,7 +30,7 @@ func (a *attempt) saveInWorkflow(ctx context.Context) error {
 	return a.Store.UpdateRun(ctx, w.runID(), func(document []byte) ([]byte, error) {
 		all := *a.run
 		all.ID, all.Path, all.Started = w.runID(), filepath.Base(a.run.Path), w.Started
-		all.Steps, all.Warnings, all.byName = nil, nil, nil
+		all.Steps, all.Warnings, all.Workflow, all.byName = nil, nil, w.UID, nil
 		if document != nil {
 			stored, err := DecodeRun(all.ID, document)
 			if err != nil {
