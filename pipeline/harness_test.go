@@ -308,3 +308,13 @@ func read(t *testing.T, path string) string {
 	}
 	return string(data)
 }
+
+// latest returns the path of a file in the directory of the latest run that has one.
+func (w *workplace) latest(file string) string {
+	w.t.Helper()
+	found, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*", file))
+	if err != nil || len(found) == 0 {
+		w.t.Fatalf("no run has %s: %v", file, err)
+	}
+	return found[len(found)-1]
+}

@@ -135,16 +135,6 @@ func (w *cluster) finish(cmd *exec.Cmd, stderr *bytes.Buffer, want map[string]st
 	}
 }
 
-// latest returns the path of a file in the directory of the latest run that has one.
-func (w *workplace) latest(file string) string {
-	w.t.Helper()
-	found, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*", file))
-	if err != nil || len(found) == 0 {
-		w.t.Fatalf("no run has %s: %v", file, err)
-	}
-	return found[len(found)-1]
-}
-
 // place returns where a step of the latest run ran.
 func (w *workplace) place(step string) runner.Placement {
 	w.t.Helper()
