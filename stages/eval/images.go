@@ -93,6 +93,19 @@ func scoreImages(
 		return nil, err
 	}
 	scorer := c.scorer
+	// Check all inputs before the work that may take an hour.
+	paths, err := scorer.readPaths(ctx, job, p.PathPoints)
+	if err != nil {
+		return nil, err
+	}
+	inliers := reference
+	if c.test != nil {
+		inliers = c.test
+	}
+	if inliers.loaded == nil && job.HasInput("outliers") {
+		return nil, failure.New(failure.Input, "give images as input test",
+			"outliers are compared with images, but %s holds no images", inliers.label)
+	}
 	scorer.score.Baselines = map[string]float64{}
 	s, err := scorer.run(ctx, samples, reference, c.baselines, job.Progress)
 	if err != nil {
@@ -109,16 +122,10 @@ func scoreImages(
 	if err := drawNeighbours(ctx, job, p, s, samples.loaded, reference.loaded, c.test); err != nil {
 		return nil, err
 	}
-	inliers := reference
-	if c.test != nil {
-		inliers = c.test
-	}
-	if inliers.loaded == nil && job.HasInput("outliers") {
-		return nil, failure.New(failure.Input, "give images as input test",
-			"outliers are compared with images, but %s holds no images", inliers.label)
-	}
-	if s.Paths, err = scorer.scorePaths(ctx, job, p.PathPoints); err != nil {
-		return nil, err
+	if paths != nil {
+		if s.Paths, err = scorer.scorePaths(ctx, job, paths, p.PathPoints); err != nil {
+			return nil, err
+		}
 	}
 	s.OOD, err = scoreOutliers(ctx, job, p, open, inliers.loaded, inliers.name)
 	return s, err

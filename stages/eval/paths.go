@@ -30,14 +30,14 @@ type pathSteps struct {
 
 const pathsHint = "give the paths output of sample --interpolate, and the number of images per path as --path-points"
 
-// scorePaths measures the input "paths", whose rows are the images of one path after the other. It returns nil without
-// this input.
-func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*pathScore, error) {
-	images, err := c.readPaths(ctx, job, points)
-	if err != nil || images == nil {
-		return nil, err
-	}
+// scorePaths measures paths with the given number of images each.
+func (c *scorer) scorePaths(
+	ctx context.Context, job *stage.Job, images *dataset.Images, points int,
+) (*pathScore, error) {
+	total := 2 * images.N // with the blended ones
+	defer watch(c.extractor, job.Progress(int64(total), "images on paths"), total)()
 	s := &pathScore{Paths: images.N / points, Points: points}
+	var err error
 	if s.pathSteps, err = c.steps(ctx, images, points); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,8 @@ func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*p
 	return s, err
 }
 
-// readPaths reads the input "paths". It returns nil without this input.
+// readPaths reads the input "paths", whose rows are the images of one path after the other. It returns nil without this
+// input.
 func (c *scorer) readPaths(ctx context.Context, job *stage.Job, points int) (*dataset.Images, error) {
 	if !job.HasInput("paths") {
 		return nil, nil

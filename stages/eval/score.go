@@ -255,7 +255,8 @@ func (c *scorer) distance(ctx context.Context, a, b *imageSet) (metrics.Frechet,
 		}
 		return metrics.Frechet{Value: w}, err
 	}
-	for _, s := range []*imageSet{a, b} {
+	// The features of the reference b are often cached. With them first, seconds_left counts what is left to compute.
+	for _, s := range []*imageSet{b, a} {
 		if err := s.extract(ctx, c.extractor); err != nil {
 			return metrics.Frechet{}, err
 		}
