@@ -63,7 +63,7 @@ test "$(pwd)" = "$HOME"
 	if err != nil || len(logs) != 1 || read(t, logs[0]) != "it wrote a table\n" {
 		t.Errorf("logs of step table: %v, %v; want one, with the line that the command prints", logs, err)
 	}
-	for _, want := range []string{"output table of command version 1", `args=["--wide","1e3"]`, "program=sha256:"} {
+	for _, want := range []string{"output table of command version 2", `run=["./table.sh","--wide","1e3"]`, "program=sha256:"} {
 		if out := w.must("lineage", "table.table"); !strings.Contains(out, want) {
 			t.Errorf("lineage lacks %q:\n%s", want, out)
 		}
@@ -105,6 +105,29 @@ test "$(pwd)" = "$HOME"
 
 	w.damage(before["table.table"])
 	w.fails(failure.Integrity, []string{"corrupt"}, "get", "table.table", "x")
+}
+
+// TestCommandName checks that the name of the program is part of the key, whether its digest is or a version. One file
+// can be several programs, and equal versions of two programs say nothing about their results.
+func TestCommandName(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.script("mean.sh", "#!/bin/sh\nbasename $0 >out\n")
+	if err := os.Link(filepath.Join(w.dir, "mean.sh"), filepath.Join(w.dir, "link.sh")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("mean.sh", filepath.Join(w.dir, "max.sh")); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"", ", version: 1"} {
+		for _, name := range []string{"mean.sh", "max.sh", "link.sh"} {
+			w.write("r.yaml", "name: r\nsteps:\n  a: {stage: command, run: [./"+name+"], outputs: {out: out}"+version+"}\n")
+			w.must("run", "r.yaml")
+			if got := w.must("get", "a.out"); got != name+"\n" {
+				t.Errorf("%s%s has the output %q", name, version, got)
+			}
+		}
+	}
 }
 
 // TestCommandFails checks the errors of commands that start, but fail or leave no usable output.

@@ -27,8 +27,8 @@ import (
 )
 
 // version is the version of the stage. It changes if the same key could give another result, for example because
-// programs run in another environment.
-const version = 1
+// programs run in another environment, and if the key is made of other parameters.
+const version = 2
 
 // searchPath is the PATH of commands, and where programs without a slash are searched for.
 const searchPath = "/usr/local/bin:/usr/bin:/bin"
@@ -45,8 +45,7 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 	c := s.Command
 	d := contract.Description{
 		Contract: contract.Contract, Stage: recipe.CommandStage, Version: version, Params: []contract.Param{
-			{Name: "run", Type: "json"},
-			{Name: "args", Type: "json", Keyed: true},
+			{Name: "run", Type: "json", Keyed: true},
 			{Name: "env", Type: "json", Keyed: true},
 			{Name: "outputs", Type: "json", Keyed: true},
 			{Name: "program", Type: "string", Keyed: true},
@@ -97,7 +96,8 @@ func Describe(s *recipe.Step) (contract.Description, error) {
 }
 
 // Resolve finds the program of a command. It returns the absolute path of the program and the values of the parameters
-// that Describe declares. If the recipe states no version, the digest of the program identifies the program in the key.
+// that Describe declares. If the recipe states no version, the key holds the digest of the program. It always holds the
+// program's name, because programs such as bunzip2 do what their name says, and a version belongs to a program.
 func Resolve(s *recipe.Step, r *recipe.Recipe) (program string, params map[string]any, err error) {
 	c := s.Command
 	program, err = find(c.Run[0], r.Base(c.Pos))
@@ -105,8 +105,7 @@ func Resolve(s *recipe.Step, r *recipe.Recipe) (program string, params map[strin
 		return "", nil, failure.New(failure.Input, failure.HintOf(err), "%s: step %s: %w", c.Pos, s.Name, err)
 	}
 	params = map[string]any{
-		"run": encoded(c.Run), "args": encoded(c.Run[1:]), "env": encoded(mapping(c.Env)),
-		"outputs": encoded(mapping(c.Outputs)),
+		"run": encoded(c.Run), "env": encoded(mapping(c.Env)), "outputs": encoded(mapping(c.Outputs)),
 	}
 	if c.Version != "" {
 		params["version"] = c.Version
