@@ -12,6 +12,7 @@ package condition
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ type Comparison struct {
 	All    bool   // written with *: the comparison must hold for every instance of the step
 	Name   string // Value or a parameter
 	Op     string
-	Const  any // a float64 or a string
+	Const  any // an int64, a uint64 above the largest int64, a float64 or a string
 	Text   string
 	Offset int // of the comparison in the condition, in bytes
 }
@@ -103,8 +104,7 @@ func (r *reader) comparison() (Comparison, error) {
 		}
 		c.Const = text[1 : len(text)-1]
 	} else {
-		text := r.take(number)
-		v, err := strconv.ParseFloat(text, 64)
+		v, err := constant(r.take(number))
 		if err != nil {
 			return c, r.error("expected a number, or text in quotes")
 		}
@@ -112,6 +112,30 @@ func (r *reader) comparison() (Comparison, error) {
 	}
 	c.Text = r.text[c.Offset:r.at]
 	return c, nil
+}
+
+// constant returns the value of a number. Integers stay exact, because a float64 has only 53 bits.
+func constant(text string) (any, error) {
+	if v, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return v, nil
+	}
+	if v, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 10, 64); err == nil {
+		return v, nil
+	}
+	return strconv.ParseFloat(text, 64)
+}
+
+// exact returns a number without rounding it, or nil if v is not a number.
+func exact(v any) *big.Float {
+	switch v := v.(type) {
+	case int64:
+		return new(big.Float).SetInt64(v)
+	case uint64:
+		return new(big.Float).SetUint64(v)
+	case float64:
+		return new(big.Float).SetFloat64(v)
+	}
+	return nil
 }
 
 // Holds reports whether the comparison holds for v, the value of the score or parameter. It returns an error if v
@@ -124,32 +148,25 @@ func (c Comparison) Holds(v any) (bool, error) {
 		}
 		return (s == text) == (c.Op == "=="), nil
 	}
-	var x float64
-	switch v := v.(type) {
-	case int64:
-		x = float64(v)
-	case uint64:
-		x = float64(v)
-	case float64:
-		x = v
-	default:
-		return false, fmt.Errorf("%s is %v, which is not a number", c.Name, v)
-	}
-	if math.IsNaN(x) {
+	if x, ok := v.(float64); ok && math.IsNaN(x) {
 		return false, nil
 	}
-	y := c.Const.(float64)
+	x := exact(v)
+	if x == nil {
+		return false, fmt.Errorf("%s is %v, which is not a number", c.Name, v)
+	}
+	order := x.Cmp(exact(c.Const))
 	switch c.Op {
 	case "<":
-		return x < y, nil
+		return order < 0, nil
 	case "<=":
-		return x <= y, nil
+		return order <= 0, nil
 	case ">":
-		return x > y, nil
+		return order > 0, nil
 	case ">=":
-		return x >= y, nil
+		return order >= 0, nil
 	case "==":
-		return x == y, nil
+		return order == 0, nil
 	}
-	return x != y, nil
+	return order != 0, nil
 }

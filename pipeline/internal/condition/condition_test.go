@@ -2,6 +2,7 @@ package condition
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,7 +11,7 @@ import (
 func TestParse(t *testing.T) {
 	got, err := Parse(" score.*.value <100 and data.source!='a b' and p.learning-rate >= -1e-3")
 	want := []Comparison{
-		{Step: "score", All: true, Name: "value", Op: "<", Const: 100.0, Text: "score.*.value <100", Offset: 1},
+		{Step: "score", All: true, Name: "value", Op: "<", Const: int64(100), Text: "score.*.value <100", Offset: 1},
 		{Step: "data", Name: "source", Op: "!=", Const: "a b", Text: "data.source!='a b'", Offset: 24},
 		{Step: "p", Name: "learning-rate", Op: ">=", Const: -0.001, Text: "p.learning-rate >= -1e-3", Offset: 47},
 	}
@@ -41,7 +42,15 @@ func TestHolds(t *testing.T) {
 		{"a.b > 3", uint64(4), true, false}, {"a.b >= 3", 2.9, false, false}, {"a.b == 3", int64(3), true, false},
 		{"a.b != 3", int64(3), false, false}, {"a.b == 'x'", "x", true, false}, {"a.b != 'x'", "x", false, false},
 		{"a.b == 'x'", int64(1), false, true}, {"a.b < 3", "x", false, true}, {"a.b == 1", true, false, true},
-		{"a.b < 3", nil, false, true},
+		{"a.b < 3", nil, false, true}, {"a.b != 3", math.NaN(), false, false}, {"a.b > 3", math.Inf(1), true, false},
+		{"a.b == 0.1", 0.1, true, false}, {"a.b < 2.5", int64(2), true, false}, {"a.b == 1e3", int64(1000), true, false},
+		{"a.b == 9007199254740993", int64(9007199254740992), false, false}, // 2^53, which a float64 cannot tell from 2^53+1
+		{"a.b == 9007199254740993", int64(9007199254740993), true, false},
+		{"a.b < 9007199254740993", int64(9007199254740992), true, false},
+		{"a.b > -9007199254740993", int64(-9007199254740992), true, false},
+		{"a.b == 18446744073709551615", uint64(math.MaxUint64), true, false},
+		{"a.b != +18446744073709551615", uint64(math.MaxUint64 - 1), true, false},
+		{"a.b < 18446744073709551616", uint64(math.MaxUint64), true, false},
 	} {
 		c, err := Parse(test.text)
 		if err != nil {
