@@ -113,6 +113,17 @@ func TestNoWait(t *testing.T) {
 	}
 }
 
+// TestNoWaitForItself runs two equal steps at once. They are the same action, which is no reason to fail.
+func TestNoWaitForItself(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("twins.yaml", "name: r\nsteps:\n  a: {stage: toy, params: {delay: 0.2}}\n  b: {stage: toy, params: {delay: 0.2}}\n")
+	res := w.run("run", "twins.yaml", "--jobs", "2", "--no-wait")
+	if n := executions(t, w); res.code != 0 || n["a"]+n["b"] != 1 {
+		t.Errorf("exit code %d after the executions %v, want 0 after one\n%s", res.code, n, res.stderr)
+	}
+}
+
 // TestStageWithWrongCode checks that a stage is not started again if it says that another run has taken over the work,
 // although none has, and that a stage that fails with the code for a success makes the run fail.
 func TestStageWithWrongCode(t *testing.T) {

@@ -24,7 +24,7 @@ func (a *attempt) underLease(
 ) (done bool, err error) {
 	lease, held, err := a.Store.Acquire(ctx, key, a.holder(), artifact.LeaseWait{
 		Held: func(h artifact.Holder) error {
-			if a.opt.NoWait {
+			if a.opt.NoWait && h.Run != a.run.ID { // equal steps of one run share the work
 				const hint = "wait until it ends, or omit --no-wait"
 				return failure.New(failure.Busy, hint, "step %s: another run works on it: %v", s.Name, h)
 			}
