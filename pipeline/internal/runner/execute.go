@@ -80,7 +80,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(scratch)
+	defer removeAll(scratch) // otherwise release tries again
 	logPath := a.logFile(s)
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // append, since a step may run twice
 	if err != nil {

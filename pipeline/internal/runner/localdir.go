@@ -26,9 +26,9 @@ func (r *Runner) lockFile(id string) string { return r.scratchDir(id) + ".lock" 
 func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
 // claim creates the local directories of a run and locks its scratch directory until this process ends or calls
-// release. It also removes the files of old runs, and the scratch directories of runs that were killed. It returns the
-// IDs of the killed runs.
-func (r *Runner) claim(ctx context.Context, id string) (killed []string, release func(), err error) {
+// release. It also removes the files of old runs, and the scratch directories of runs that were killed or could not
+// remove them. It returns the IDs of those runs.
+func (r *Runner) claim(ctx context.Context, id string) (ended []string, release func(), err error) {
 	for _, dir := range []string{filepath.Dir(r.scratchDir(id)), r.RunDir(id)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			const hint = "choose another directory with --dir"
@@ -45,24 +45,41 @@ func (r *Runner) claim(ctx context.Context, id string) (killed []string, release
 			continue
 		}
 		scratch := strings.TrimSuffix(path, ".lock")
-		killed = append(killed, filepath.Base(scratch))
-		_ = os.RemoveAll(scratch) // the next run tries again
-		_ = os.Remove(path)
-		_ = lock.Unlock()
+		ended = append(ended, filepath.Base(scratch))
+		removeScratch(scratch, lock)
 	}
 	lock, err := lockNew(ctx, r.lockFile(id))
 	if err != nil {
 		return nil, nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %w", id, err)
 	}
 	r.trim()
-	return killed, func() {
-		_ = os.RemoveAll(r.scratchDir(id))
-		_ = os.Remove(lock.Path())
-		_ = lock.Unlock()
-	}, nil
+	return ended, func() { removeScratch(r.scratchDir(id), lock) }, nil
 }
 
-// tidy removes the leases and live states of finished actions that a killed run left in the store. A run leaves them if
+// removeScratch removes a scratch directory and its lock, which it releases. If it cannot remove the directory, the
+// lock file stays, so that the next run tries again.
+func removeScratch(dir string, lock *flock.Flock) {
+	if removeAll(dir) == nil {
+		_ = os.Remove(lock.Path())
+	}
+	_ = lock.Unlock()
+}
+
+// removeAll is os.RemoveAll, but also removes the contents of read-only directories, which programs such as go leave.
+func removeAll(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700) // WalkDir reads the directory afterwards
+		}
+		return nil
+	})
+	return os.RemoveAll(dir) // reports what could not be changed
+}
+
+// tidy removes the leases and live states of finished actions that an ended run left in the store. A run leaves them if
 // it is killed after it has published a result but before the end of the step. Failures do not matter, because pipeline
 // store gc removes the same objects later.
 func (r *Runner) tidy(ctx context.Context, id string) {

@@ -99,12 +99,12 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	if a.opt.Place.Host == "" {
 		a.opt.Place.Host, _ = os.Hostname() // only shown
 	}
-	killed, release, err := r.claim(ctx, a.run.ID)
+	ended, release, err := r.claim(ctx, a.run.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	for _, id := range killed {
+	for _, id := range ended {
 		r.tidy(ctx, id)
 	}
 	if err := r.checkReferences(ctx, g); err != nil {
