@@ -81,11 +81,13 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 		}
 		floor += w / float64(p.Pairs)
 	}
-	mmd, err := metrics.MMD(set(0), data(0), samples.D, metrics.MMDOptions{Seed: p.Seed})
-	if err != nil {
-		return nil, failure.New(failure.Numeric, "", "samples and data: %w", err)
+	// The distance is known by now, so the points are finite. MMD fails only if they are too few or mostly coincide, and
+	// then the distance is still a result.
+	if mmd, err := metrics.MMD(set(0), data(0), samples.D, metrics.MMDOptions{Seed: p.Seed}); err != nil {
+		s.warn("not measured: %v", err)
+	} else {
+		s.MMD = &mmdScore{mmd.Value, mmd.Bandwidth, []int{mmd.NA, mmd.NB}}
 	}
-	s.MMD = &mmdScore{mmd.Value, mmd.Bandwidth, []int{mmd.NA, mmd.NB}}
 	s.Value, s.N = value, []int{n, n}
 	s.Baselines["data against data"] = floor
 	s.Headline = fmt.Sprintf("sliced W2 %.4g", value)
