@@ -184,6 +184,21 @@ func scorePointInputs(
 		return nil, failure.New(failure.Input, "leave out the input features",
 			"points are compared directly, without a feature network")
 	}
+	if job.HasInput("test") {
+		return nil, failure.New(failure.Input, "leave out the input test",
+			"input test is for images: the baseline of points compares two sets of data")
+	}
+	if !p.Baselines {
+		return nil, failure.New(failure.Usage, "leave out --no-baselines",
+			"no-baselines is for images: the distance of points is always compared with that of data against data")
+	}
+	metrics, err := p.Measures.selection()
+	if err != nil {
+		return nil, err
+	}
+	if !metrics.all && len(metrics.names) > 0 {
+		return nil, unmeasurable(metrics.names[0], "points are compared, without a feature network")
+	}
 	if samples.D != reference.D {
 		return nil, shapeMismatch("input samples", samples, "input reference", reference)
 	}

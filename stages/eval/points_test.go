@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 )
 
 // column returns n points with one coordinate: 1 in every tenth row if ones is set, and otherwise 0.
@@ -45,6 +46,35 @@ func TestPointsWithoutMMD(t *testing.T) {
 			}
 			if _, ok := s.Baselines["data against data"]; !ok || s.Headline == "" {
 				t.Errorf("score %+v, want a headline and the baseline", s)
+			}
+		})
+	}
+}
+
+func TestPointsRefuseWhatTheyCannotUse(t *testing.T) {
+	dir := t.TempDir()
+	samples, reference := writeSet(t, dir, "s", column(30, true)), writeSet(t, dir, "r", column(270, true))
+	images := writeSet(t, dir, "images", discs("test", 4))
+	for _, tc := range []struct {
+		name string
+		args []string
+		code failure.Class
+		want []string
+	}{
+		{"metric", []string{"--input=reference=" + reference, "--metrics=kid"}, failure.Input,
+			[]string{"kid cannot be measured", "leave it out of --metrics"}},
+		{"test", []string{"--input=reference=" + reference, "--input=test=" + images}, failure.Input,
+			[]string{"input test is for images", "leave out the input test"}},
+		{"baselines", []string{"--input=reference=" + reference, "--no-baselines"}, failure.Usage,
+			[]string{"no-baselines is for images", "leave out --no-baselines"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			args := append([]string{"--input=samples=" + samples, "--out=" + filepath.Join(t.TempDir(), "out")}, tc.args...)
+			code, _, stderr := eval(t, args...)
+			for _, want := range tc.want {
+				if code != tc.code || !strings.Contains(stderr, want) {
+					t.Errorf("exit %d: %s, want exit %d and %q", code, stderr, tc.code, want)
+				}
 			}
 		})
 	}

@@ -146,10 +146,15 @@ func (c *scorer) check(sets ...*imageSet) error {
 	}
 	for _, name := range c.metrics.names {
 		if why := c.unavailable(name, a, b); why != "" && !c.metrics.all {
-			return failure.New(failure.Input, "leave it out of --metrics", "%s cannot be measured: %s", name, why)
+			return unmeasurable(name, why)
 		}
 	}
 	return nil
+}
+
+// unmeasurable is the error for a metric that is selected by name and cannot be computed.
+func unmeasurable(name, why string) error {
+	return failure.New(failure.Input, "leave it out of --metrics", "%s cannot be measured: %s", name, why)
 }
 
 // useStored makes the scorer compare the features that the sets contain. It returns an error if the files show that two
