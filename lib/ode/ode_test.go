@@ -295,6 +295,7 @@ func TestErrorsNameTheRow(t *testing.T) {
 		"adaptive later":   {RK45, poison, []float32{1, 0, 1, 0, 1, 0, 1, 0.5}, tolerance(1e-3), 3, ErrNonFinite},
 		"steps":            {RK45, cubic, []float32{0.1, 5, 0.1, 0.1}, few, 1, ErrMaxSteps},
 		"pole":             {RK45, square, []float32{0.1, 0, 2, 0}, tolerance(1e-3), 2, nil},
+		"tolerances":       {RK45, square, []float32{0, 0, 0, 1}, tolerance(1e-24), 3, ErrStepSize},
 		"state":            {RK45, square, []float32{0, 0, 0, nan}, tolerance(1e-3), 3, ErrNonFinite},
 	} {
 		t.Run(name, func(t *testing.T) {

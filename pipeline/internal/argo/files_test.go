@@ -124,7 +124,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-			t.Skip() // check refuses it
+			return // check refuses it
 		}
 		document, err := yaml.MarshalWithOptions(container{Args: []text{text(s)}}, style...)
 		if err != nil {
