@@ -31,6 +31,17 @@ func LabelsOf(set Set) []int64 {
 	return nil
 }
 
+// ClassesOf returns the names of a set's classes, or nil if it has none.
+func ClassesOf(set Set) []string {
+	switch s := set.(type) {
+	case *Images:
+		return s.Classes
+	case *Points:
+		return s.Classes
+	}
+	return nil
+}
+
 // Images is a set of images of one size.
 type Images struct {
 	Name, Split string // for example "fashion-mnist" and "train"

@@ -76,7 +76,7 @@ func (params) Vars() map[string]string {
 var spec = stage.Stage[params]{
 	Name:    "prep",
 	About:   "Read or draw a data set, check it and write its training and test splits as tensor files.",
-	Version: 2,
+	Version: 3,
 	Outputs: []contract.Port{
 		{Name: "train", Media: contract.MediaArrow, Help: "training split"},
 		{Name: "test", Media: contract.MediaArrow, Help: "test split"},

@@ -341,3 +341,11 @@ func TestOffline(t *testing.T) {
 		t.Errorf("VAPO_OFFLINE=1: %v, want an input error", err)
 	}
 }
+
+// The summary counts every class, also one without samples in a split.
+func TestSummaryOfClasses(t *testing.T) {
+	set := &dataset.Points{N: 2, D: 1, X: []float32{1, 2}, Labels: []int64{1, 0}, Classes: []string{"a", "b", "c"}}
+	if got := describe(set).PerClass; !slices.Equal(got, []int{1, 1, 0}) {
+		t.Errorf("the summary counts %v, want 1, 1 and 0", got)
+	}
+}

@@ -65,7 +65,7 @@ func describe(set dataset.Set) splitSummary {
 	out := splitSummary{Count: s.N}
 	out.Mean, out.Std = pointMoments(s)
 	if len(s.Labels) > 0 {
-		out.PerClass = make([]int, slices.Max(s.Labels)+1)
+		out.PerClass = make([]int, max(slices.Max(s.Labels)+1, int64(len(s.Classes))))
 		for _, l := range s.Labels {
 			out.PerClass[l]++
 		}

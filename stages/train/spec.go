@@ -13,7 +13,7 @@ import (
 var spec = stage.Stage[params]{
 	Name:    "train",
 	About:   "Train a potential whose gradient carries noise to data, or a classifier whose features score images.",
-	Version: 7,
+	Version: 8,
 	Length:  "steps",
 	Inputs: []contract.Port{
 		{Name: "data", Media: contract.MediaArrow, Help: "training samples"},

@@ -89,3 +89,17 @@ func TestLabelDropout(t *testing.T) {
 		}
 	}
 }
+
+// A class without training samples counts, for points as for images.
+func TestClassesWithoutSamples(t *testing.T) {
+	names, labels := []string{"a", "b", "c"}, []int64{1, 0}
+	for _, set := range []dataset.Set{
+		&dataset.Points{N: 2, D: 1, X: []float32{1, 2}, Labels: labels, Classes: names},
+		&dataset.Images{N: 2, C: 1, H: 1, W: 1, Pixels: []uint8{1, 2}, Labels: labels, Classes: names},
+	} {
+		src := &Source{Set: set, labels: dataset.LabelsOf(set), samples: dataloader.NewMemory(set, 0, Limits)}
+		if _, classes, err := src.Labels("a test"); err != nil || classes != 3 {
+			t.Errorf("%T: %d classes, error %v; want 3", set, classes, err)
+		}
+	}
+}

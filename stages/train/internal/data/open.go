@@ -143,10 +143,7 @@ func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 		return nil, 0, failure.New(failure.Input, "prepare a labelled data set",
 			"input data: %d samples have %d labels, %s needs one each", s.Len(), len(s.labels), user)
 	}
-	classes = 2
-	if images, ok := s.Set.(*dataset.Images); ok {
-		classes = max(classes, len(images.Classes))
-	}
+	classes = max(2, len(dataset.ClassesOf(s.Set)))
 	for i, l := range s.labels {
 		if l < 0 || l >= potential.MaxClasses {
 			return nil, 0, failure.New(failure.Input, "labels must be class indices that start at 0",
