@@ -207,12 +207,16 @@ func hidden(name string) bool {
 }
 
 func (c *collection) listFolder() error {
+	root, err := filepath.EvalSymlinks(c.path) // WalkDir follows no links
+	if err != nil {
+		return err
+	}
 	var files []entry
-	err := filepath.WalkDir(c.path, func(place string, d fs.DirEntry, err error) error {
-		if err != nil || place == c.path {
+	err = filepath.WalkDir(root, func(place string, d fs.DirEntry, err error) error {
+		if err != nil || place == root {
 			return err
 		}
-		rel, err := filepath.Rel(c.path, place)
+		rel, err := filepath.Rel(root, place)
 		if err != nil {
 			return err
 		}

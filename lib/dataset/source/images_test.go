@@ -126,8 +126,13 @@ func TestImagesAnyContainer(t *testing.T) {
 			t.Errorf("%s image %d does not have the pixels and class of %s", set.Split, at, names[i])
 		}
 	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(o.Path, link); err != nil {
+		t.Fatal(err)
+	}
 	for name, path := range map[string]string{
 		"another folder": writeFolder(t, files),
+		"a link":         link,
 		"zip":            writeArchive(t, "x.zip", packZip(t, files)),
 		"zip with a top": writeArchive(t, "x", packZip(t, top)),
 		"tar":            writeArchive(t, "x.tar", packed),
