@@ -152,6 +152,8 @@ func TestCommandFails(t *testing.T) {
 		{"kill -KILL $$", 128 + 9, []string{"./table.sh was killed by signal 9"}},
 		{"echo done", 3, []string{"    | done\n",
 			"step table: the program ended without writing output table (out/table.md)"}},
+		{"rm -r $HOME", 3, []string{"step table: the program's directory cannot be read after its end: "}},
+		{"rm -r $HOME; echo x >$HOME", 3, []string{"step table: the program's directory cannot be read after its end: "}},
 		{"mkdir -p out/table.md", 3, []string{"output table: out/table.md is not a regular file"}},
 		{"mkdir out; ln -s $OUTSIDE/outside out/table.md", 3, []string{"output table: out/table.md is a symbolic link"}},
 		{"ln -s $OUTSIDE out; echo x >out/table.md", 3, []string{"output table: out is a symbolic link"}},

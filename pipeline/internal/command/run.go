@@ -143,7 +143,8 @@ func (j *Job) Finish(ctx context.Context, began time.Time) (*contract.Manifest, 
 	}
 	root, err := os.OpenRoot(j.work())
 	if err != nil {
-		return nil, err
+		return nil, failure.New(failure.Input, "the program must leave the directory in which it starts, with the outputs",
+			"the program's directory cannot be read after its end: %w", err)
 	}
 	defer root.Close()
 	for _, out := range j.Step.Command.Outputs {
