@@ -100,10 +100,10 @@ func New(class Class, hint, format string, args ...any) error {
 	return &failure{class, hint, fmt.Errorf(format, args...)}
 }
 
-// Default gives err a class and a hint, unless err already carries a class.
+// Default gives err a class and a hint, unless err already carries a class or has one that outranks it.
 func Default(class Class, hint string, err error) error {
 	var c Carrier
-	if err == nil || errors.As(err, &c) {
+	if own := ClassOf(err); errors.As(err, &c) || own == OK || own == Terminated || own == Resources {
 		return err
 	}
 	return &failure{class, hint, err}
@@ -121,7 +121,7 @@ func ClassOf(err error) Class {
 		return OK
 	case errors.Is(err, ErrTerminated):
 		return Terminated
-	case matches(err, syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM, syscall.EMFILE):
+	case NoSpace(err), noFiles(err), errors.Is(err, syscall.ENOMEM):
 		return Resources
 	case errors.As(err, &carrier):
 		return carrier.FailureClass()
@@ -131,12 +131,23 @@ func ClassOf(err error) Class {
 	return Bug
 }
 
+// NoSpace reports whether an error of the operating system says that a file cannot grow: the disk is full, or the user's
+// quota or limit of file sizes is reached.
+func NoSpace(err error) bool { return matches(err, syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG) }
+
+// noFiles reports whether an error of the operating system says that too many files are open.
+func noFiles(err error) bool { return matches(err, syscall.EMFILE, syscall.ENFILE) }
+
 func matches(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// HintOf returns the hint that an error carries, or else the general hint of its class. It may be "".
+// HintOf returns the hint that an error carries, or else the general hint of its class. It may be "". If too many files
+// are open, the hint is always to raise that limit.
 func HintOf(err error) string {
+	if noFiles(err) { // whatever failed, it was not to blame
+		return "raise the limit of open files (ulimit -n) and run the same command again"
+	}
 	var carrier Carrier
 	for next := err; errors.As(next, &carrier); next = errors.Unwrap(carrier) {
 		if hint := carrier.FailureHint(); hint != "" {

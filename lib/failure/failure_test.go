@@ -27,6 +27,12 @@ func TestClassAndHint(t *testing.T) {
 		{New(Usage, "", "--out: %w", full), Resources, "free some disk space"}, // a full disk overrides the stated class
 		{Default(Usage, "see --help", io.EOF), Usage, "see --help"},
 		{Default(Usage, "see --help", fmt.Errorf("x: %w", New(Input, "", "no data"))), Input, ""},
+		{Default(Usage, "see --help", fmt.Errorf("x: %w", syscall.EMFILE)), Resources, "raise the limit of open files"},
+		{New(Store, "see the log", "x: %w", syscall.EMFILE), Resources, "raise the limit of open files"},
+		{Default(Usage, "see --help", syscall.ENFILE), Resources, "raise the limit of open files"},
+		{Default(Usage, "see --help", syscall.ENOMEM), Resources, "free some disk space or memory"},
+		{Default(Usage, "see --help", fmt.Errorf("x: %w", ErrTerminated)), Terminated, "run the same command again"},
+		{New(Store, "", "put: %w", syscall.EFBIG), Resources, "free some disk space"},
 		{fs.ErrNotExist, Usage, ""},
 		{New(Input, "", "%w", fs.ErrNotExist), Input, ""},
 		{fmt.Errorf("%w: %w", ErrTerminated, New(Store, "", "down")), Terminated, "run the same command again"},

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/gateway"
 )
@@ -74,7 +75,7 @@ func (l Layout) Fail(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		e.Kind, e.Hint = objectstore.ErrReadOnly, "work in a directory you may write to, or set VAPO_STORE to another store"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case failure.NoSpace(err):
 		e.Kind, e.Hint = objectstore.ErrNoSpace, "free space on that disk, or set VAPO_STORE to another store"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		e.Hint = "a file is in the way of the directory; move it"

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"vapo/lib/failure"
+
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/backend"
@@ -46,7 +48,7 @@ func fileError(err error) error {
 		return nil
 	case errors.As(err, &answered):
 		return answered // without wrapping, because versitygw does not unwrap errors
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case failure.NoSpace(err):
 		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return s3err.GetAPIError(s3err.ErrMethodNotAllowed)

@@ -28,6 +28,7 @@ import (
 	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/gateway"
@@ -187,7 +188,7 @@ func metadata(l embedded.Layout) (meta.MetadataStorer, posix.PosixOpts, error) {
 		switch {
 		case err == nil:
 			return meta.XattrMeta{}, posix.PosixOpts{}, nil
-		case !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT):
+		case !failure.NoSpace(err):
 			err = os.Mkdir(sidecar(l), 0o700)
 		}
 	}
