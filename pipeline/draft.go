@@ -43,6 +43,12 @@ func (d *draft) set(step, param, value string) {
 	d.text = d.text[:at[2]] + value + d.text[at[3]:]
 }
 
+// drop removes the last paragraph of the comment at the top, which begins with the given words.
+func (d *draft) drop(words string) {
+	paragraph := regexp.MustCompile(`#\n# ` + words + `[^\n]*\n(# [^\n]*\n)*name: `)
+	d.replace(paragraph.FindString(d.text), "name: ")
+}
+
 var (
 	nameLine  = regexp.MustCompile(`\nname: [a-z]+\n`)
 	notInName = regexp.MustCompile(`[^a-z0-9_-]+`)

@@ -54,8 +54,7 @@ func (c *newImagesCmd) Run(ctx context.Context, a *app) error {
 		d.replace("trajectories: 8}", "trajectories: 8, class: each}")
 		d.replace("test: data.test}", "test: data.test, features: classifier.checkpoint}")
 		d.replace("  samples:\n", classifierStep+"  samples:\n")
-		from, to := strings.Index(d.text, "#\n# Without a feature network"), strings.Index(d.text, "name: ")
-		d.text = d.text[:from] + d.text[to:]
+		d.drop("Without a feature network")
 	}
 	return d.write(ctx, a, c.newFlags, "images", c.Path)
 }
@@ -111,6 +110,7 @@ type newMixtureCmd struct{ newFlags }
 
 func (c *newMixtureCmd) Run(ctx context.Context, a *app) error {
 	d := draft{text: mixtureRecipe, batch: 1024, probeSteps: 300, probeN: 1024}
+	d.drop("Rows are cheap") // describes the template's steps and time
 	return d.write(ctx, a, c.newFlags, "mixture", "")
 }
 

@@ -52,7 +52,10 @@ func TestNew(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
 	w.photos(40, "Summer 2024")
-	w.photos(20, "animals/cat", "animals/dog")
+	w.photos(20, "zoo/cat", "zoo/dog")
+	if err := os.Symlink("zoo", filepath.Join(w.dir, "animals")); err != nil {
+		t.Fatal(err)
+	}
 	table := "x,y,class\n"
 	for i := range 400 {
 		table += fmt.Sprintf("%d.5,%d,%d\n", i%37, i*i%101, i%3)
@@ -95,6 +98,10 @@ func TestNew(t *testing.T) {
 	}
 	w.must(append([]string{"new", "mixture", "--budget", "10m", "--out", "m.yaml"}, bin...)...)
 	w.must(append([]string{"plan", "m.yaml"}, bin...)...)
+	if text := read(t, filepath.Join(w.dir, "m.yaml")); strings.Contains(text, "minutes on two cores") ||
+		!strings.Contains(text, "six dimensions") {
+		t.Errorf("the comments must describe the data, but not the template's training:\n%s", text)
+	}
 }
 
 // TestPrices recovers the prices of a machine from the times of two short runs.
