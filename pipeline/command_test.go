@@ -63,7 +63,8 @@ test "$(pwd)" = "$HOME"
 	if err != nil || len(logs) != 1 || read(t, logs[0]) != "it wrote a table\n" {
 		t.Errorf("logs of step table: %v, %v; want one, with the line that the command prints", logs, err)
 	}
-	for _, want := range []string{"output table of command version 2", `run=["./table.sh","--wide","1e3"]`, "program=sha256:"} {
+	for _, want := range []string{"output table of command version 2", `run=["./table.sh","--wide","1e3"]`,
+		"program=sha256:"} {
 		if out := w.must("lineage", "table.table"); !strings.Contains(out, want) {
 			t.Errorf("lineage lacks %q:\n%s", want, out)
 		}

@@ -117,7 +117,8 @@ func TestNoWait(t *testing.T) {
 func TestNoWaitForItself(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
-	w.write("twins.yaml", "name: r\nsteps:\n  a: {stage: toy, params: {delay: 0.2}}\n  b: {stage: toy, params: {delay: 0.2}}\n")
+	const step = "{stage: toy, params: {delay: 0.2}}\n"
+	w.write("twins.yaml", "name: r\nsteps:\n  a: "+step+"  b: "+step)
 	res := w.run("run", "twins.yaml", "--jobs", "2", "--no-wait")
 	if n := executions(t, w); res.code != 0 || n["a"]+n["b"] != 1 {
 		t.Errorf("exit code %d after the executions %v, want 0 after one\n%s", res.code, n, res.stderr)

@@ -131,8 +131,8 @@ func ClassOf(err error) Class {
 	return Bug
 }
 
-// NoSpace reports whether an error of the operating system says that a file cannot grow: the disk is full, or the user's
-// quota or limit of file sizes is reached.
+// NoSpace reports whether an error of the operating system says that a file cannot grow: because the disk is full, or
+// because a quota or the limit of file sizes is reached.
 func NoSpace(err error) bool { return matches(err, syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG) }
 
 // noFiles reports whether an error of the operating system says that too many files are open.
