@@ -38,7 +38,7 @@ type params struct {
 	Batch      int    `help:"Samples per step." default:"64" unit:"samples" min:"1" max:"1048576"`
 	MicroBatch int    `help:"Samples computed at once; 0: the whole batch." default:"0" unit:"samples" min:"0"`
 	Seed       uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
-	Flip       bool   `help:"Mirror images at random." default:"false" negatable:""`
+	Flip       bool   `help:"Mirror images at random." default:"false" negatable:"" only:"model=unet|wrn|classifier"`
 
 	// Optimiser.
 	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`

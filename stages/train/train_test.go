@@ -238,6 +238,7 @@ func TestRefusals(t *testing.T) {
 		{"multiplier", 2, smallUNet(images, "--channel-mult=[]")},
 		{"groups", 2, smallUNet(images, "--groups=3")},
 		{"features", 2, smallClassifier(images, "--features=0")},
+		{"flip", 2, small(data, "--flip")},
 		{"--colour", 2, small(data, "--colour=1")},
 		{"data", 2, small(data)[1:]},
 		{"no such file", 3, small("nosuch.arrow")},
