@@ -42,7 +42,7 @@ func classifierLoop(
 	if !job.HasInput("test") {
 		return l, nil
 	}
-	test, err := testImages(ctx, job, c.Shape) // read before training, so that a wrong input fails early
+	test, err := testImages(ctx, job, src) // read before training, so that a wrong input fails early
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +50,9 @@ func classifierLoop(
 	return l, nil
 }
 
-// testImages reads the test input. It returns an error unless the input holds labelled images of the given shape.
-func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Images, error) {
+// testImages reads the test input. It returns an error unless the input holds labelled images of the shape and the
+// classes of the training data.
+func testImages(ctx context.Context, job *stage.Job, src *data.Source) (*dataset.Images, error) {
 	set, err := data.Read(ctx, job, "test")
 	if err != nil {
 		return nil, err
@@ -60,12 +61,12 @@ func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Imag
 	if err != nil {
 		return nil, fmt.Errorf("input test: %w", err)
 	}
-	if len(test.Labels) != test.N || !slices.Equal(test.Shape(), shape) {
-		return nil, failure.New(failure.Input, "give the test output of the prep step that made the data",
+	if shape := src.Shape(); len(test.Labels) != test.N || !slices.Equal(test.Shape(), shape) {
+		return nil, failure.New(failure.Input, data.TestHint,
 			"input test: %d images of shape %v with %d labels, expected labelled images of shape %v, as in the input data",
 			test.N, test.Shape(), len(test.Labels), shape)
 	}
-	return test, nil
+	return test, src.CheckClasses(test)
 }
 
 // recordAccuracy records the fraction of test images that the network with averaged weights classifies correctly.

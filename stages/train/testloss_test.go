@@ -74,12 +74,22 @@ func TestWrongTestSets(t *testing.T) {
 		{"no labels", pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }), "40 samples with 0 labels"},
 		{"unknown class", pictures(t, 8, func(s *dataset.Images) { s.Labels[7], s.Classes = 2, append(s.Classes, "top") }),
 			"from 0 to 1"},
+		{"other classes", pictures(t, 8, func(s *dataset.Images) { s.Classes = []string{"low", "top"} }),
+			`class 1 is "top", expected "high", as in the input data`},
 		{"too few", pictures(t, 8, func(s *dataset.Images) { s.N, s.Labels, s.Pixels = 9, s.Labels[:9], s.Pixels[:9*64] }),
 			"9 samples, expected at least 10"},
 	} {
 		code, _, stderr := train(t, smallUNet(labelled, "--conditional", "--input=test="+c.test, "--out="+t.TempDir())...)
 		if code != 3 || !strings.Contains(stderr, c.message) {
 			t.Errorf("%s: exit %d, want 3 and a message with %q: %s", c.name, code, c.message, stderr)
+		}
+	}
+	// Without --conditional, the classes have no effect. A set without names is taken to have the same classes.
+	renamed := pictures(t, 8, func(s *dataset.Images) { s.Classes = []string{"high", "low"} })
+	unnamed := pictures(t, 8, func(s *dataset.Images) { s.Classes = nil })
+	for _, more := range [][]string{{"--input=test=" + renamed}, {"--conditional", "--input=test=" + unnamed}} {
+		if code, _, stderr := train(t, smallUNet(labelled, append(more, "--out="+t.TempDir())...)...); code != 0 {
+			t.Errorf("%v: exit %d, want 0: %s", more, code, stderr)
 		}
 	}
 	code, m, stderr := train(t, smallUNet(labelled, "--conditional", "--input=test="+labelled, "--out="+t.TempDir())...)

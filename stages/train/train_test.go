@@ -258,6 +258,8 @@ func TestRefusals(t *testing.T) {
 		{"input test", 3, smallClassifier(images, "--input=test="+text)},
 		{"input test", 3, smallClassifier(images, "--input=test="+data)},
 		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 4, nil))},
+		{`class 0 is "high", expected "low"`, 3, smallClassifier(images,
+			"--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Classes = []string{"high", "low"} }))},
 		{"input test", 3, smallClassifier(images,
 			"--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
 	} {

@@ -158,6 +158,22 @@ func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 	return s.labels, classes, nil
 }
 
+// CheckClasses returns an error if the input test names its classes differently from the training data, so that its
+// labels mean other classes. One of the two sets may name further classes at the end, or none at all.
+func (s *Source) CheckClasses(test dataset.Set) error {
+	names, others := dataset.ClassesOf(s.Set), dataset.ClassesOf(test)
+	for i := range min(len(names), len(others)) {
+		if names[i] != others[i] {
+			return failure.New(failure.Input, TestHint, "input test: class %d is %q, expected %q, as in the input data",
+				i, others[i], names[i])
+		}
+	}
+	return nil
+}
+
+// TestHint is the hint of errors about an input test that does not match the training data.
+const TestHint = "give the test output of the prep step that made the data"
+
 // Record writes to the manifest how much data was read from the input and how much from the cache.
 func (s *Source) Record(job *stage.Job) {
 	if s.stream == nil {

@@ -27,14 +27,13 @@ type TestLoss struct {
 }
 
 // NewTestLoss compiles the loss for batches of n samples. The set must have the network's shape and, for a conditional
-// network, labels.
+// network, labels of the same classes as the training data.
 func NewTestLoss(
 	be backend.Backend, c potential.Config, objective string, n int, draw *data.Batches, set dataset.Set,
 ) (*TestLoss, error) {
-	const hint = "give the test output of the prep step that made the data"
 	if !slices.Equal(set.Shape(), c.Shape) {
-		return nil, failure.New(failure.Input, hint, "input test: samples of shape %v, expected %v, as in the input data",
-			set.Shape(), c.Shape)
+		return nil, failure.New(failure.Input, data.TestHint,
+			"input test: samples of shape %v, expected %v, as in the input data", set.Shape(), c.Shape)
 	}
 	if set.Len() < training.BinCount {
 		return nil, failure.New(failure.Input, "give a larger test set",
@@ -43,9 +42,12 @@ func NewTestLoss(
 	}
 	l := &TestLoss{draw: draw, set: set.Head(testSamples)}
 	if c.Classes > 0 {
+		if err := draw.Source.CheckClasses(set); err != nil {
+			return nil, err
+		}
 		l.labels = dataset.LabelsOf(l.set)
 		if len(l.labels) != l.set.Len() || slices.Min(l.labels) < 0 || slices.Max(l.labels) >= int64(c.Classes) {
-			return nil, failure.New(failure.Input, hint,
+			return nil, failure.New(failure.Input, data.TestHint,
 				"input test: %d samples with %d labels, expected one label each, from 0 to %d", l.set.Len(),
 				len(l.labels), c.Classes-1)
 		}
