@@ -1,6 +1,7 @@
 package potential
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -85,7 +86,8 @@ func (f *found) missingError(which string) error {
 		wanted = "moving averages of a " + f.kind
 	}
 	if other == "" {
-		return fmt.Errorf("it holds no %s; it has %s", wanted, abbreviate(f.src.Names()))
+		has := cmp.Or(abbreviate(f.src.Names()), "no tensors")
+		return fmt.Errorf("it holds no %s; it has %s", wanted, has)
 	}
 	return failure.New(failure.Input, hint, "it holds no %s, only %.250s", wanted, other)
 }

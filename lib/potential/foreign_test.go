@@ -128,7 +128,7 @@ func TestImportRefuses(t *testing.T) {
 		{"only some of the parameters", "", "4 of the 6 parameters of the mlp do not fit its weights; 4 missing",
 			slices.Concat(f[:2], file{{Name: "other", Shape: []int{1}}})},
 		{"long names", "", "no weights", many},
-		{"an empty file", "", "no weights", nil},
+		{"an empty file", "", "no weights of a mlp, such as layers.0.weight; it has no tensors", nil},
 	} {
 		_, err := potential.Import(c2.src, c, c2.which)
 		if err == nil || !strings.Contains(err.Error(), c2.want) || len(err.Error()) > 2000 {

@@ -77,7 +77,11 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 		return cmd.invalid(weightsHint, err)
 	}
 	if cmd.Prefix != "" {
-		src.behind(cmd.Prefix)
+		names := src.Names()
+		if src.behind(cmd.Prefix); len(src.Names()) == 0 && len(names) > 0 {
+			return cmd.invalid("give the beginning of a tensor's name as --prefix",
+				fmt.Errorf("no tensor has a name that begins with %q; the first one is %q", cmd.Prefix, names[0]))
+		}
 	}
 	config, err := cmd.network(ctx, c, src)
 	if err != nil {

@@ -254,6 +254,12 @@ func TestImportPrefixes(t *testing.T) {
 			t.Errorf("prefix %q: want the weights \"model\" at step 0 with digest %s, got %s", prefix, first, stdout)
 		}
 	}
+	code, _, stderr := command(t, "import", safetensorsFile(t, tensorsOf(t, "net.")), "--like", like, "--prefix", "foo",
+		"--out", filepath.Join(t.TempDir(), "out.arrow"))
+	if code != failure.Input ||
+		!strings.Contains(stderr, `no tensor has a name that begins with "foo"; the first one is "net.`) {
+		t.Errorf("a prefix of no name: exit %d, want %d and a message that says so: %s", code, failure.Input, stderr)
+	}
 	// If a file holds both weights and averages, import tells them apart by name.
 	both := tensorsOf(t, "model.")
 	for _, n := range tensorsOf(t, "model_ema.") {
