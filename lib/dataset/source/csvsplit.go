@@ -87,7 +87,12 @@ func (t *table) moments(rows []int) ([]dataset.Column, error) {
 			c.Std += float64(e * e)
 		}
 		c.Std = math.Sqrt(c.Std / float64(len(rows)))
-		if low == high || !(c.Std > 0) {
+		if low < high && c.Std == 0 {
+			return nil, fileError("multiply the column by a constant, or leave it out with --columns", t.path,
+				"column "+c.Name, "values whose standard deviation can be represented",
+				"values from %g to %g in the training rows, for which it rounds to 0", low, high)
+		}
+		if low == high {
 			return nil, fileError("leave it out with --columns", t.path, "column "+c.Name, "values that differ",
 				"%g in all %d training rows", low, len(rows))
 		}
