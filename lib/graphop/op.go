@@ -34,6 +34,8 @@ type Error struct {
 	Op     string
 	Shapes []tensor.Shape
 	Reason string
+	// TooLarge reports that the shapes fit, but the result would have too many elements. A smaller batch may help.
+	TooLarge bool
 }
 
 func (e *Error) Error() string {

@@ -35,8 +35,14 @@ func Uniform(key *Node, stream string, shape ...int) *Node {
 	if s := key.Shape(); len(s) != 1 || s[0] != PhiloxKeyLen {
 		fail("philox", fmt.Sprintf("expected a key of shape [%d], the value of PhiloxKey", PhiloxKeyLen), key)
 	}
-	if !positive(shape) || tensor.Shape(shape).TotalSize() > math.MaxUint32 {
-		fail("philox", fmt.Sprintf("cannot draw %v: %s, and fewer than 2^32 elements", shape, positiveShape), key)
+	if !positive(shape) {
+		fail("philox", fmt.Sprintf("cannot draw %v: %s", shape, positiveShape), key)
+	}
+	if tensor.Shape(shape).TotalSize() > math.MaxUint32 {
+		panic(&Error{
+			Op: "philox", Shapes: []tensor.Shape{key.Shape()}, TooLarge: true,
+			Reason: fmt.Sprintf("cannot draw %v: expected fewer than 2^32 elements", shape),
+		})
 	}
 	return apply(&PhiloxOp{Stream: stream}, shape, key)
 }

@@ -56,6 +56,18 @@ func TestPlanMemory(t *testing.T) {
 	}
 }
 
+// If a batch has more elements than an engine can draw random numbers for, the error names the batch, not the data.
+func TestBatchTooLarge(t *testing.T) {
+	args := smallUNet(pictures(t, 8, nil), "--channels=64", "--dropout=0.1", "--batch=1048576", "--out="+t.TempDir())
+	for _, more := range []string{"--plan-memory", "--micro-batch=0"} {
+		code, _, stderr := train(t, append(args, more)...)
+		if code != failure.Resources || !strings.Contains(stderr, "1048576 samples at once are too many") ||
+			!strings.Contains(stderr, "smaller --batch") {
+			t.Errorf("%s: exit %d, want 7, and a message and a hint that name the batch: %s", more, code, stderr)
+		}
+	}
+}
+
 // A run with --remat takes less memory and writes the same outputs. An mlp, which has no blocks, refuses the flag.
 func TestRemat(t *testing.T) {
 	images := pictures(t, 16, nil)

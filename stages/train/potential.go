@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"vapo/lib/backend"
 	"vapo/lib/failure"
+	"vapo/lib/graphop"
 	"vapo/lib/stage"
 	"vapo/lib/training"
 	"vapo/stages/train/internal/data"
@@ -39,6 +41,10 @@ func potentialLoop(
 		return nil, err
 	}
 	t, err := training.Potential(be, c, p.Objective, o, p.Remat)
+	if large := (*graphop.Error)(nil); errors.As(err, &large) && large.TooLarge {
+		return nil, failure.New(failure.Resources, "use a smaller --batch or --micro-batch, or a smaller network",
+			"%d samples at once are too many for the network: %w", p.rows(), err)
+	}
 	if err != nil {
 		return nil, failure.Default(failure.Input, "choose a network that fits the data", err)
 	}
