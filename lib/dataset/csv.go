@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"vapo/lib/portable"
@@ -12,7 +13,8 @@ import (
 
 // WriteCSV writes points as a CSV file with a header line. columns gives the name and unit of each coordinate. Each
 // value is converted back to the unit of the original table: value = x * Std + Mean. Values are rounded to the digits
-// that float32 preserves. If there are labels, the last column holds them, as class names if p.Classes is not nil.
+// that float32 preserves. If there are labels, the last column holds them, as class names if p.Classes is not nil. Its
+// name is LabelColumn, or LabelColumn with a number if a coordinate has that name.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	if len(columns) != p.D {
 		return fmt.Errorf("points have %d coordinates, but %d columns are given", p.D, len(columns))
@@ -23,7 +25,11 @@ func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 		record[j] = c.Name
 	}
 	if p.Labels != nil {
-		record = append(record, LabelColumn)
+		name := LabelColumn
+		for i := 2; slices.Contains(record, name); i++ {
+			name = LabelColumn + strconv.Itoa(i)
+		}
+		record = append(record, name)
 	}
 	if err := out.Write(record); err != nil {
 		return err

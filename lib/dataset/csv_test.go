@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"vapo/lib/failure"
@@ -21,6 +22,14 @@ func TestWriteCSVUnits(t *testing.T) {
 	const want = "big,small,label\n1001000000000,-5e-13,\"so, so\"\n1000000000000,0,good\n"
 	if err := WriteCSV(&b, p, []Column{{"big", 1e12, 1e9}, {"small", 0, 1e-12}}); err != nil || b.String() != want {
 		t.Errorf("CSV %q (%v), want %q", b.String(), err, want)
+	}
+	// No two columns have the same name.
+	for other, want := range map[string]string{"x2": "label,x2,label2\n", "label2": "label,label2,label3\n"} {
+		b.Reset()
+		err := WriteCSV(&b, p, []Column{{"label", 0, 1}, {other, 0, 1}})
+		if err != nil || !strings.HasPrefix(b.String(), want) {
+			t.Errorf("CSV %q (%v), want the header %q", b.String(), err, want)
+		}
 	}
 	if err := WriteCSV(&b, p, []Column{{"one", 0, 1}}); err == nil {
 		t.Error("one column for two coordinates is accepted")
