@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"vapo/lib/backend"
+	"vapo/lib/graphop"
 	"vapo/lib/stage"
 	"vapo/stages/train/internal/loop"
 )
@@ -14,7 +15,7 @@ type memoryPlan struct {
 	Samples   int    `json:"samples"`
 	Memory    int64  `json:"memory_bytes"`
 	Available int64  `json:"available_bytes,omitempty"` // omitted, like Largest, if the engine does not know it
-	Largest   int    `json:"largest_samples,omitempty"`
+	Largest   int    `json:"largest_samples,omitempty"` // also omitted if twice the samples are too many for a graph
 }
 
 // planMemory compiles the training step, without snapshots and measurements, for p's batch and, if the engine knows how
@@ -41,6 +42,9 @@ func planMemory(be backend.Backend, p *params, prepare func(*params) (*loop.Loop
 	plan := memoryPlan{Backend: be.Class(), Samples: p.rows(), Memory: once, Available: be.Memory()}
 	if plan.Available > 0 {
 		twice, err := need(2)
+		if large := (*graphop.Error)(nil); errors.As(err, &large) && large.TooLarge {
+			return stage.Answer{Value: plan}
+		}
 		if err != nil {
 			return err
 		}

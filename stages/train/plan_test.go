@@ -66,6 +66,13 @@ func TestBatchTooLarge(t *testing.T) {
 			t.Errorf("%s: exit %d, want 7, and a message and a hint that name the batch: %s", more, code, stderr)
 		}
 	}
+	// Twice this batch would be too large. The plan still gives the memory of the batch itself.
+	var out, errs bytes.Buffer
+	var p memoryPlan
+	code := stage.Main(spec, append(args, "--plan-memory", "--batch=600000"), &out, &errs)
+	if err := json.Unmarshal(out.Bytes(), &p); code != 0 || err != nil || p.Memory == 0 || p.Largest != 0 {
+		t.Errorf("exit %d, plan %+v (%v), want the memory and no largest batch: %s", code, p, err, errs.String())
+	}
 }
 
 // A run with --remat takes less memory and writes the same outputs. An mlp, which has no blocks, refuses the flag.
