@@ -117,6 +117,9 @@ func (f fileSet) read(r *recipe.Recipe, pos recipe.Pos, path string) error {
 }
 
 func (f fileSet) add(path string, data []byte) error {
+	if !utf8.ValidString(path) {
+		return fmt.Errorf("a workflow cannot carry %q: its name is not UTF-8", path)
+	}
 	if !utf8.Valid(data) {
 		return fmt.Errorf("a workflow cannot carry %s: it is not text in UTF-8", path)
 	}
