@@ -73,7 +73,7 @@ func (b *builder) adaptiveStep(flow Flow, a Adaptive) error {
 	length = graphop.Where(probe, b.secondLength(k[0], scaleX, h), length)
 	length = graphop.Where(positive(graphop.Sub(graphop.Scale(length, 1+1e-6), left1)), left1, length)
 
-	// If the tolerances are too small for float32, quotients by them overflow, and no length follows.
+	// If the tolerances are too small for float32, dividing by them overflows, and the length is 0 or not a number.
 	failure := graphop.Where(and(positive(left1), not(positive(length))), code(h, 3), zero(h))
 	failure = graphop.Where(and(start, not(graphop.IsFinite(graphop.Sum(k[0], 1)))), code(h, 1), failure)
 	tooMany := and(and(ended, positive(left1)), not(positive(graphop.Affine(tries1, -1, float64(a.MaxSteps)))))

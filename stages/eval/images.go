@@ -93,7 +93,7 @@ func scoreImages(
 		return nil, err
 	}
 	scorer := c.scorer
-	// Check all inputs before the work that may take an hour.
+	// Check all inputs first: computing the score may take an hour.
 	paths, err := scorer.readPaths(ctx, job, p.PathPoints)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ type params struct {
 	MaxSteps int         `help:"rk45: maximum steps per sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
 	Class    string      `help:"Index of the class; each: all in turn; none: unconditional." default:"none"`
 	Guidance float64     `help:"Strength of classifier-free guidance; 1: off, 0: without the class." default:"1"`
-	Weights  string      `help:"An average (ema, ema.1, …; std:S: one of length S, see train ema), or raw." default:"ema"`
+	Weights  string      `help:"An average (ema, ema.1, …; std:S has length S, see train ema), or raw." default:"ema"`
 	Batch    int         `help:"Samples per progress report." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 

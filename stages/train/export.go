@@ -23,7 +23,7 @@ import (
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
 	File       string `arg:"" name:"file" help:"Safetensors file to write." type:"path"`
-	Weights    string `help:"An average (ema, ema.1, …; std:S: one of length S, see ema), or raw." default:"ema"`
+	Weights    string `help:"An average (ema, ema.1, …; std:S has length S, see ema), or raw." default:"ema"`
 	Force      bool   `help:"Overwrite an existing file."`
 }
 

@@ -127,8 +127,8 @@ func (f fileSet) add(path string, data []byte) error {
 	return nil
 }
 
-// encode returns the files as JSON. It escapes more than JSON requires: Argo would replace what is in {{…}}, Kubernetes
-// would replace $$ and $(…), and YAML refuses some characters or takes them for the end of a line.
+// encode returns the files as JSON. It escapes more than JSON requires: Argo would replace what is in double braces,
+// Kubernetes would replace $$ and $(NAME), and YAML refuses some characters or takes them for the end of a line.
 func (f fileSet) encode() (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

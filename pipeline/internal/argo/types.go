@@ -22,7 +22,7 @@ func (s text) MarshalYAML() ([]byte, error) {
 	return []byte(strconv.Quote(string(s))), nil
 }
 
-// literal returns s in the form in which Kubernetes passes it on as s. In arguments and variables, it replaces $$ by $,
+// literal escapes s so that Kubernetes passes it on unchanged: in arguments and variables, Kubernetes replaces $$ by $,
 // and $(NAME) by the value of a variable.
 func literal(s string) text { return text(strings.ReplaceAll(s, "$", "$$")) }
 

@@ -57,10 +57,10 @@ func ExitText(code failure.Class) string {
 // signalled plus the number of a signal is the exit code for a program that was killed by that signal, as in shells.
 const signalled = 128
 
-// ofCommand returns the class of a command that ended with an exit code. A command uses other codes than the programs
-// of vapo: its 10 must not make a failed run look like a success, and its 8 not like a run that found another one at
-// work. Only the codes after which the step is tried again, and those for signals, mean the same.
-func ofCommand(code int) failure.Class {
+// classOfCommand returns the class of a command that ended with an exit code. A command uses other codes than the
+// programs of vapo: its 10 must not make a failed run look like a success, and its 8 not like a run that found another
+// one at work. Only the codes after which the step is tried again, and those for signals, mean the same.
+func classOfCommand(code int) failure.Class {
 	if c := failure.Class(code); slices.Contains(passing, c) || c > signalled && c <= signalled+64 {
 		return c
 	}
@@ -171,45 +171,56 @@ func (a *attempt) failed(
 	ctx context.Context, d *Decision, s *Step, err error, lines *lineReader, logPath string,
 ) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
-	what := "stage " + s.Stage
-	if d.Node.Step.Command == nil {
-		f.Text, f.Advice = lines.lastError()
-	} else {
-		what = d.Node.Step.Command.Run[0]
-	}
-	code, bySignal, ok := child.ExitCode(err)
+	isCommand := d.Node.Step.Command != nil
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
 		f.Code = failure.Timeout
 		f.Text = "stopped after its timeout of " + program.Duration(d.Node.Step.Timeout.Seconds())
 		f.Advice = "raise the timeout in the recipe and run it again"
-		if d.Node.Step.Command == nil {
+		if !isCommand {
 			f.Advice += "; the step resumes from its saved state, if any"
 		}
 	case ctx.Err() != nil:
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
-	case d.Node.Step.Command != nil && errors.Is(err, exec.ErrWaitDelay):
+	case isCommand:
+		f.ofCommand(d.Node.Step.Command.Run[0], d.Node.Stage.Path, err)
+	default:
+		f.Text, f.Advice = lines.lastError()
+		f.ofStage(err, lines.panicked)
+	}
+	return f
+}
+
+// ofCommand explains why a command failed. what is the program as the recipe names it, path its file.
+func (f *Failure) ofCommand(what, path string, err error) {
+	code, bySignal, ran := child.ExitCode(err)
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
 		f.Code, f.Text = failure.Input, what+" ended before a process that it started, which still has its output open"
 		f.Advice = "let the program wait for its processes, in a shell script with: wait"
-	case !ok && d.Node.Step.Command != nil:
-		why := command.NotStarted(what, d.Node.Stage.Path, err)
+	case !ran:
+		why := command.NotStarted(what, path, err)
 		f.Code, f.Text, f.Advice = failure.ClassOf(why), why.Error(), failure.HintOf(why)
-	case !ok && errors.Is(err, exec.ErrWaitDelay):
-		f.Code, f.Text = 1, "a process that the stage started still holds the stage's standard error open"
-	case !ok:
+	case bySignal:
+		f.killed(what, code)
+	default:
+		f.Code, f.Text = classOfCommand(code), fmt.Sprintf("%s ended with exit code %d", what, code)
+		f.Advice = "what it printed is in " + program.ShortPath(f.LogFile)
+	}
+}
+
+// ofStage explains why a stage failed, unless it has logged the reason. panicked says that it has logged a panic.
+func (f *Failure) ofStage(err error, panicked bool) {
+	code, bySignal, ran := child.ExitCode(err)
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
+		f.Code, f.Text = failure.Bug, "a process that the stage started still holds the stage's standard error open"
+	case !ran:
 		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case bySignal:
-		f.Code = failure.Class(code)
-		signal := syscall.Signal(code - signalled)
-		f.Text = fmt.Sprintf("%s was killed by signal %d (%v)", what, signal, signal)
-		if signal == syscall.SIGKILL {
-			f.Advice = "if nobody killed it, memory probably ran out (see dmesg); run the same command again to resume"
-		}
-	case d.Node.Step.Command != nil:
-		f.Code, f.Text = ofCommand(code), fmt.Sprintf("%s ended with exit code %d", what, code)
-		f.Advice = "what it printed is in " + program.ShortPath(logPath)
-	case lines.panicked && code == 2:
-		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage),
+		f.killed("stage "+f.Stage, code)
+	case panicked && code == 2:
+		f.Code, f.Text, f.Advice = failure.Bug, fmt.Sprintf("stage %s crashed", f.Stage),
 			"this is a bug in the stage; its log has the stack"
 	case code == int(failure.Changed): // no stage of vapo fails with the code for a success
 		f.Code = failure.Bug
@@ -217,7 +228,15 @@ func (a *attempt) failed(
 		f.Code = failure.Class(code)
 	}
 	if f.Text == "" {
-		f.Text = fmt.Sprintf("stage %s failed with exit code %d (%s)", s.Stage, f.Code, f.Code)
+		f.Text = fmt.Sprintf("stage %s failed with exit code %d (%s)", f.Stage, f.Code, f.Code)
 	}
-	return f
+}
+
+// killed sets the failure of a program that a signal killed. code is its exit code, as child.ExitCode returns it.
+func (f *Failure) killed(what string, code int) {
+	signal := syscall.Signal(code - signalled)
+	f.Code, f.Text = failure.Class(code), fmt.Sprintf("%s was killed by signal %d (%v)", what, signal, signal)
+	if signal == syscall.SIGKILL {
+		f.Advice = "if nobody killed it, memory probably ran out (see dmesg); run the same command again to resume"
+	}
 }

@@ -29,7 +29,7 @@ type Scheduler interface {
 	States(ctx context.Context) (map[string]JobState, error)
 	Cancel(ctx context.Context, jobs []*Job) error
 	// Close deletes the credentials in the directories of jobs, as soon as no job needs them any more. It does not wait.
-	// over has the IDs of jobs that need them no more, although the batch system may still list them as running.
+	// over has the IDs of jobs that no longer need them, although the batch system may still list them as running.
 	Close(ctx context.Context, dirs, over []string) error
 }
 

@@ -39,7 +39,8 @@ func (s *Slurm) Close(ctx context.Context, dirs, over []string) error {
 }
 
 // pending returns the IDs of the jobs and arrays that still need the credentials in a directory, and whether a job that
-// deletes the credentials is in the queue. The jobs in over need none: Slurm still lists a job while its script exits.
+// deletes the credentials is in the queue. The jobs in over no longer need them: Slurm lists a job until its script has
+// exited.
 func pending(queue []entry, dir string, over []string) (ids []string, cleaned bool) {
 	for _, e := range queue {
 		switch {
